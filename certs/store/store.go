@@ -1,0 +1,68 @@
+// Package store says what the place is where certificates, the ACME account, challenges and locks live, shared by all
+// instances of the cluster. Its implementations are in the folders below; package storetest holds each to this contract.
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrNotFound is what Load and Delete return for a key that is not there.
+var ErrNotFound = errors.New("not found")
+
+// ErrConflict is what a write returns where the record is no longer the one that the writer read.
+var ErrConflict = errors.New("changed by another writer")
+
+// ErrLockLost is what a write under a lock returns where the lock is no longer held.
+var ErrLockLost = errors.New("lock lost")
+
+// A Record is a value under its key.
+//
+// A key is a path of one or more names joined by "/", such as "certs/app.example.com". A name is one or more characters
+// of letters, digits and ". - _ ~ *", and is neither "." nor "..". Every method refuses another key with an error.
+type Record struct {
+	Key   string
+	Value []byte
+	// Version names this state of the record; it is opaque and never the same after a change of the value. Empty: there
+	// is no record.
+	Version string
+}
+
+// A Store may be used by many goroutines, and by many processes at once. Values may hold private keys: an
+// implementation keeps them from every other user of its machine.
+type Store interface {
+	// Load gives the record under a key, or ErrNotFound.
+	Load(ctx context.Context, key string) (Record, error)
+
+	// Save writes a record whole where the store still has the Version that it names (the empty one: where there is no
+	// record yet), and gives it back with its new Version; otherwise it returns ErrConflict and writes nothing.
+	Save(ctx context.Context, record Record) (Record, error)
+
+	// Delete removes the record under a key, whatever its version, or returns ErrNotFound.
+	Delete(ctx context.Context, key string) error
+
+	// Follow calls changed with all records whose keys start with prefix (a whole number of names and a "/", such as
+	// "certs/"), sorted by key: once at the start, even where there are none, and again within a second of each change,
+	// whoever made it. Changes that come together may be told together. It returns nil when ctx ends, and only then:
+	// where the store cannot be read for a while, it logs that once, calls nothing, and goes on when the store is back.
+	// It never calls changed twice at once.
+	Follow(ctx context.Context, prefix string, changed func([]Record)) error
+
+	// Lock waits until it holds the lock of a name (a name as in a key) or ctx ends. No two holders ever have the same
+	// lock, in whatever process they are, and a holder that dies loses it.
+	Lock(ctx context.Context, name string) (Lock, error)
+}
+
+// A Lock is held from Store.Lock on until Unlock, or until it is lost.
+type Lock interface {
+	// Lost is closed when the lock is no longer held without Unlock having been called: the store could not be reached
+	// in time to keep it. Its holder stops what it does.
+	Lost() <-chan struct{}
+
+	// Save is as Store.Save, and returns ErrLockLost and writes nothing where the lock is not held at the moment of the
+	// write.
+	Save(ctx context.Context, record Record) (Record, error)
+
+	// Unlock gives the lock back. It is called exactly once, also for a lock that was lost.
+	Unlock(ctx context.Context) error
+}

@@ -1,0 +1,126 @@
+package pipeline
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// State is what the stages tell each other about one request. It belongs to the goroutine that serves the request and
+// ends with it: whoever wants something of it later copies that.
+type State struct {
+	// Received is when the request's head had been read.
+	Received time.Time
+	// Route is what the request matched; the route stage sets it. Nil before, and where nothing matched.
+	Route *Route
+	// Backend is the one that is asked to serve the request; the balance stage sets it, again for each further try.
+	Backend *Backend
+
+	// MayRetry is set by who can send the request to another backend. The transport stage then leaves a failure that is
+	// safe to repeat unanswered and only reports it in Failure; otherwise it answers the client itself.
+	MayRetry bool
+	// Failure is why the last try at a backend gave no answer; nil where none failed. The transport stage sets it and
+	// clears it.
+	Failure *Failure
+	// Tries counts the backends that were asked, the last one included.
+	Tries int
+
+	// Sent is when the request was handed to the backend, Answered when the head of its answer was there; zero before.
+	// Answered is zero too where the response is Tricot's own: an error, a redirect.
+	Sent, Answered time.Time
+
+	// Status is the response's, 0 until it is known. The transport stage sets it for an upgraded connection.
+	Status int
+	// Bytes counts the response body as it went to the client, compressed where it was; for an upgraded connection,
+	// what the backend sent.
+	Bytes int64
+}
+
+// Failure says why a backend gave no answer.
+type Failure struct {
+	// Err is the cause, Status what the client gets for it: 502, 504, or 499 where the client itself left.
+	Err    error
+	Status int
+	// Repeatable says that another backend may be asked: this one got nothing of the request, or the request is safe to
+	// send twice and its body is still whole.
+	Repeatable bool
+}
+
+// Enter gives the state of a request. A request that has none yet gets one, with a ResponseWriter that fills in
+// Status and Bytes; for one that has, w and r come back as they are. So each stage can open with
+//
+//	state, w, r := pipeline.Enter(w, r)
+//
+// and works in the chain as well as on its own. The first call for a request allocates once, later ones never.
+func Enter(w http.ResponseWriter, r *http.Request) (*State, http.ResponseWriter, *http.Request) {
+	if state := StateOf(r); state != nil {
+		return state, w, r
+	}
+	x := &exchange{Context: r.Context(), response: w}
+	x.state.Received = time.Now()
+	x.request = *r.WithContext(x)
+	return &x.state, x, &x.request
+}
+
+// StateOf gives the state of a request, nil where no stage has entered yet.
+func StateOf(r *http.Request) *State {
+	state, _ := r.Context().Value(stateKey{}).(*State)
+	return state
+}
+
+// begin makes the state before the first stage sees the request.
+func begin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, w, r = Enter(w, r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+type stateKey struct{}
+
+// exchange holds all that Tricot keeps for one request in one allocation: the state, the request that carries it as its
+// context, and the ResponseWriter that watches the answer.
+type exchange struct {
+	context.Context
+	response http.ResponseWriter
+	state    State
+	request  http.Request
+}
+
+func (x *exchange) Value(key any) any {
+	if key == (stateKey{}) {
+		return &x.state
+	}
+	return x.Context.Value(key)
+}
+
+func (x *exchange) Header() http.Header { return x.response.Header() }
+
+func (x *exchange) WriteHeader(status int) {
+	if x.state.Status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		x.state.Status = status
+	}
+	x.response.WriteHeader(status)
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.state.Status == 0 {
+		x.state.Status = http.StatusOK
+	}
+	n, err := x.response.Write(p)
+	x.state.Bytes += int64(n)
+	return n, err
+}
+
+// Flush serves code that looks for an http.Flusher; a [http.ResponseController] finds FlushError.
+func (x *exchange) Flush() { _ = x.FlushError() }
+
+func (x *exchange) FlushError() error {
+	if x.state.Status == 0 {
+		x.state.Status = http.StatusOK
+	}
+	return http.NewResponseController(x.response).Flush()
+}
+
+// Unwrap lets a [http.ResponseController] reach deadlines, full duplex and Hijack.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.response }
