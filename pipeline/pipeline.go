@@ -62,19 +62,20 @@ func unanswered(w http.ResponseWriter, _ *http.Request) {
 // transport that is not the last.
 func Check(stages []Stage) error {
 	var wrong []string
-	place := func(name string) int {
-		return slices.IndexFunc(stages, func(s Stage) bool { return s.Name == name || slices.Contains(s.Provides, name) })
+	provided := func(need string, by []Stage) bool {
+		return slices.ContainsFunc(by, func(s Stage) bool { return s.Name == need || slices.Contains(s.Provides, need) })
 	}
 	for i, stage := range stages {
 		if first := slices.IndexFunc(stages, func(s Stage) bool { return s.Name == stage.Name }); first < i {
 			wrong = append(wrong, fmt.Sprintf("%s is there twice", stage.Name))
 		}
 		for _, need := range stage.Needs {
-			switch at := place(need); {
-			case at < 0:
-				wrong = append(wrong, fmt.Sprintf("%s needs %s before it, and %s is not part of the pipeline", stage.Name, need, need))
-			case at > i:
+			switch {
+			case provided(need, stages[:i]):
+			case provided(need, stages[i+1:]):
 				wrong = append(wrong, fmt.Sprintf("%s needs %s before it, and comes ahead of it", stage.Name, need))
+			default:
+				wrong = append(wrong, fmt.Sprintf("%s needs %s before it, and %s is not part of the pipeline", stage.Name, need, need))
 			}
 		}
 		if stage.Name == Last && i != len(stages)-1 {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -12,7 +13,7 @@ import (
 // the dot at the end; an IPv6 address stays in its brackets. It is false where the Host field is missing or is no host
 // (RFC 3986, section 3.2.2, less the characters that no host name has in practice).
 //
-// A name that is in canonical form already costs no allocation.
+// A host that is in canonical form already costs no allocation.
 func Host(r *http.Request) (string, bool) {
 	return canonicalHost(r.Host)
 }
@@ -35,6 +36,9 @@ func canonicalHost(host string) (string, bool) {
 		ascii = ascii && c < 0x80
 	}
 	if !ascii {
+		if !utf8.ValidString(host) { // idna would map all that is invalid to one name
+			return "", false
+		}
 		var err error
 		if host, err = idna.Lookup.ToASCII(host); err != nil {
 			return "", false
@@ -57,7 +61,12 @@ func canonicalIPv6(host string) (string, bool) {
 	if err != nil || !addr.Is6() || addr.Zone() != "" {
 		return "", false
 	}
-	return "[" + addr.String() + "]", true
+	var buf [len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]")]byte
+	canonical := append(addr.AppendTo(append(buf[:0], '[')), ']')
+	if given := host[:end+1]; given == string(canonical) {
+		return given, true
+	}
+	return string(canonical), true
 }
 
 // isName says whether a host in lower case has only what names have: letters, digits, "-", "_", and labels of 1 to 63
@@ -104,8 +113,8 @@ func Target(r *http.Request) string {
 		return target
 	}
 	// The absolute form, RFC 9112, section 3.2.2.
-	if i := strings.Index(target, "://"); i >= 0 {
-		target = target[i+len("://"):]
+	if _, rest, _ := strings.Cut(target, ":"); strings.HasPrefix(rest, "//") {
+		target = rest[len("//"):]
 		if i := strings.IndexAny(target, "/?"); i >= 0 {
 			if target[i] == '?' {
 				return "/" + target[i:]

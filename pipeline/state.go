@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"bufio"
 	"context"
+	"net"
 	"net/http"
 	"time"
 )
@@ -29,7 +31,8 @@ type State struct {
 	// Answered is zero too where the response is Tricot's own: an error, a redirect.
 	Sent, Answered time.Time
 
-	// Status is the response's, 0 until it is known. The transport stage sets it for an upgraded connection.
+	// Status is the response's, 0 until it is known. For an upgraded connection it is 101, unless who took the
+	// connection over has set another before.
 	Status int
 	// Bytes counts the response body as it went to the client, compressed where it was; for an upgraded connection,
 	// what the backend sent.
@@ -51,12 +54,18 @@ type Failure struct {
 //
 //	state, w, r := pipeline.Enter(w, r)
 //
-// and works in the chain as well as on its own. The first call for a request allocates once, later ones never.
+// and works in the chain as well as on its own. The first call for a request allocates once (twice for a chunked upload
+// that announces no trailers), later ones never.
 func Enter(w http.ResponseWriter, r *http.Request) (*State, http.ResponseWriter, *http.Request) {
 	if state := StateOf(r); state != nil {
 		return state, w, r
 	}
-	x := &exchange{Context: r.Context(), response: w}
+	// net/http puts trailers that nothing announced into the request that it made, where the copy would never see them.
+	// A map that both have carries them across (RFC 9110, section 6.5).
+	if r.Trailer == nil && r.ContentLength < 0 && r.ProtoMajor == 1 {
+		r.Trailer = make(http.Header)
+	}
+	x := &exchange{Context: r.Context(), response: w, bodiless: r.Method == http.MethodHead}
 	x.state.Received = time.Now()
 	x.request = *r.WithContext(x)
 	return &x.state, x, &x.request
@@ -71,8 +80,10 @@ func StateOf(r *http.Request) *State {
 // begin makes the state before the first stage sees the request.
 func begin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, w, r = Enter(w, r)
-		next.ServeHTTP(w, r)
+		_, w, entered := Enter(w, r)
+		next.ServeHTTP(w, entered)
+		// net/http removes the temporary files of a form that a stage parsed, and knows only the request that it made.
+		r.MultipartForm = entered.MultipartForm
 	})
 }
 
@@ -85,6 +96,7 @@ type exchange struct {
 	response http.ResponseWriter
 	state    State
 	request  http.Request
+	bodiless bool // the answer to HEAD: net/http takes a body and sends none of it
 }
 
 func (x *exchange) Value(key any) any {
@@ -97,18 +109,25 @@ func (x *exchange) Value(key any) any {
 func (x *exchange) Header() http.Header { return x.response.Header() }
 
 func (x *exchange) WriteHeader(status int) {
-	if x.state.Status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+	x.response.WriteHeader(status) // panics for what is no status
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		x.answer(status)
+	}
+}
+
+// answer records the response's status; the first one is what the client gets.
+func (x *exchange) answer(status int) {
+	if x.state.Status == 0 {
 		x.state.Status = status
 	}
-	x.response.WriteHeader(status)
 }
 
 func (x *exchange) Write(p []byte) (int, error) {
-	if x.state.Status == 0 {
-		x.state.Status = http.StatusOK
-	}
+	x.answer(http.StatusOK)
 	n, err := x.response.Write(p)
-	x.state.Bytes += int64(n)
+	if !x.bodiless {
+		x.state.Bytes += int64(n)
+	}
 	return n, err
 }
 
@@ -116,11 +135,18 @@ func (x *exchange) Write(p []byte) (int, error) {
 func (x *exchange) Flush() { _ = x.FlushError() }
 
 func (x *exchange) FlushError() error {
-	if x.state.Status == 0 {
-		x.state.Status = http.StatusOK
-	}
+	x.answer(http.StatusOK)
 	return http.NewResponseController(x.response).Flush()
 }
 
-// Unwrap lets a [http.ResponseController] reach deadlines, full duplex and Hijack.
+// Hijack serves code that looks for an http.Hijacker, and knows an upgrade when it sees one.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(x.response).Hijack()
+	if err == nil {
+		x.answer(http.StatusSwitchingProtocols)
+	}
+	return conn, buffered, err
+}
+
+// Unwrap lets a [http.ResponseController] reach deadlines and full duplex.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.response }

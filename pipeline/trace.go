@@ -27,7 +27,8 @@ func visible(headers http.Header) []slog.Attr {
 	attrs := make([]slog.Attr, 0, len(headers))
 	for name, values := range headers {
 		value := strings.Join(values, ", ")
-		switch name {
+		// Stages may write into the map past Set, and a trailer is a header behind [http.TrailerPrefix].
+		switch http.CanonicalHeaderKey(strings.TrimPrefix(name, http.TrailerPrefix)) {
 		case "Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie":
 			value = "***"
 		}

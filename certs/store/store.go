@@ -7,29 +7,36 @@ import (
 	"errors"
 )
 
-// ErrNotFound is what Load and Delete return for a key that is not there.
-var ErrNotFound = errors.New("not found")
+// What the methods return, perhaps wrapped: compare with [errors.Is].
+var (
+	// ErrNotFound is what Load and Delete return for a key that is not there.
+	ErrNotFound = errors.New("not found")
 
-// ErrConflict is what a write returns where the record is no longer the one that the writer read.
-var ErrConflict = errors.New("changed by another writer")
+	// ErrConflict is what a write returns where the record is no longer the one that the writer read.
+	ErrConflict = errors.New("changed by another writer")
 
-// ErrLockLost is what a write under a lock returns where the lock is no longer held.
-var ErrLockLost = errors.New("lock lost")
+	// ErrLockLost is what a write under a lock returns where the lock is no longer held.
+	ErrLockLost = errors.New("lock lost")
+)
 
 // A Record is a value under its key.
 //
-// A key is a path of one or more names joined by "/", such as "certs/app.example.com". A name is one or more characters
-// of letters, digits and ". - _ ~ *", and is neither "." nor "..". Every method refuses another key with an error.
+// A key is a path of one or more names joined by "/", such as "certs/app.example.com", of at most [MaxKey] bytes. A name
+// is one to [MaxName] letters, digits and ". - _ ~ *", and is neither "." nor "..". The first name is not [Locks]. No
+// record's key goes on from another's with a "/", be that one deleted or not: a store may refuse to write such a one. Every method refuses
+// what is no key with an error ([CheckKey]), and Save also a value of more than [MaxValue] bytes.
 type Record struct {
-	Key   string
+	Key string
+	// Value is any bytes, or none. What a store gave out may be shared: nobody changes it.
 	Value []byte
-	// Version names this state of the record; it is opaque and never the same after a change of the value. Empty: there
-	// is no record.
+	// Version names this state of the record. It is opaque; two values of a record never have the same one, though a
+	// value that comes back may have its old one again. Empty: there is no record.
 	Version string
 }
 
 // A Store may be used by many goroutines, and by many processes at once. Values may hold private keys: an
-// implementation keeps them from every other user of its machine.
+// implementation keeps them from every other user of its machine. A ctx that ends makes a method return its error,
+// unless a write has begun, which is then done whole or not at all.
 type Store interface {
 	// Load gives the record under a key, or ErrNotFound.
 	Load(ctx context.Context, key string) (Record, error)
@@ -43,20 +50,21 @@ type Store interface {
 
 	// Follow calls changed with all records whose keys start with prefix (a whole number of names and a "/", such as
 	// "certs/"), sorted by key: once at the start, even where there are none, and again within a second of each change,
-	// whoever made it. Changes that come together may be told together. It returns nil when ctx ends, and only then:
-	// where the store cannot be read for a while, it logs that once, calls nothing, and goes on when the store is back.
-	// It never calls changed twice at once.
+	// whoever made it. Changes that come together may be told together. It returns nil when ctx ends, and only then; for
+	// what is no prefix it returns an error at once. Where the store cannot be read for a while, it logs that once, calls
+	// nothing, and goes on when the store is back. It never calls changed twice at once, and not after it returned.
 	Follow(ctx context.Context, prefix string, changed func([]Record)) error
 
 	// Lock waits until it holds the lock of a name (a name as in a key) or ctx ends. No two holders ever have the same
-	// lock, in whatever process they are, and a holder that dies loses it.
+	// lock, in whatever process they are, and a holder that dies loses it. The end of ctx after Lock has returned means
+	// nothing to the lock.
 	Lock(ctx context.Context, name string) (Lock, error)
 }
 
-// A Lock is held from Store.Lock on until Unlock, or until it is lost.
+// A Lock is held from Store.Lock on until Unlock, or until it is lost. Its methods may be called by several goroutines.
 type Lock interface {
 	// Lost is closed when the lock is no longer held without Unlock having been called: the store could not be reached
-	// in time to keep it. Its holder stops what it does.
+	// in time to keep it. Its holder stops what it does. It is never closed by a store that cannot lose a lock.
 	Lost() <-chan struct{}
 
 	// Save is as Store.Save, and returns ErrLockLost and writes nothing where the lock is not held at the moment of the

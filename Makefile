@@ -1,0 +1,43 @@
+# make demo   builds Tricot and runs it in front of two small services, on unprivileged ports
+# make test   everything that checks the project
+# make build  bin/tricot
+
+GO       ?= go
+FUZZTIME ?= 4s
+
+.PHONY: build demo test lint unit fuzz bench clean
+
+build:
+	$(GO) build -trimpath -buildvcs=auto -ldflags "-s -w" -o bin/tricot ./cmd/tricot
+
+demo: build
+	$(GO) build -o bin/backend ./examples/backend
+	$(GO) build -o bin/quickstart ./examples/quickstart
+	exec bin/quickstart -tricot bin/tricot -backend bin/backend
+
+test: lint unit fuzz
+
+lint:
+	@unformatted=$$(gofmt -l cmd pipeline middleware providers certs examples 2>/dev/null); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+unit:
+	$(GO) test -race ./...
+
+# Each fuzz target for a few seconds, one after the other: the fuzzer itself uses every core.
+fuzz:
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/func //'); do \
+			echo "fuzz $$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin .cache

@@ -1,0 +1,59 @@
+package certs
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+)
+
+// A table is what handshakes are served from. It is immutable.
+type table struct {
+	// exact has each wanted name, with the self-signed certificate where there is no other.
+	exact map[string]*tls.Certificate
+	// addresses has those of them that are IP addresses.
+	addresses map[netip.Addr]*tls.Certificate
+	wildcards []string
+}
+
+// GetCertificate picks the certificate for a handshake: that of the name in the SNI, or of the address that the client
+// has connected to where there is no SNI (RFC 6066, section 3, allows no address in it); the self-signed one where there
+// is none yet. A name that no rule wants gets the self-signed one too, or, with strict SNI, no certificate and no error:
+// crypto/tls answers that with the alert unrecognized_name, given that the [tls.Config] has no certificates of its own. It is for
+// [tls.Config.GetCertificate], and may be called by any number of goroutines at any time; it takes no lock and makes no I/O.
+func (k *Keeper) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	t := k.serving.Load()
+	if cert := t.find(hello); cert != nil {
+		return cert, nil
+	}
+	if !k.strictSNI || t.wildcard(canonical(hello.ServerName)) {
+		return k.selfSigned, nil
+	}
+	return nil, nil
+}
+
+func (t *table) find(hello *tls.ClientHelloInfo) *tls.Certificate {
+	if hello.ServerName != "" {
+		return t.exact[canonical(hello.ServerName)]
+	}
+	if len(t.addresses) == 0 || hello.Conn == nil {
+		return nil
+	}
+	local, ok := hello.Conn.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	return t.addresses[local.AddrPort().Addr().Unmap().WithZone("")]
+}
+
+// wildcard says whether a name is wanted through a wildcard.
+func (t *table) wildcard(name string) bool {
+	if name == "" {
+		return false
+	}
+	for _, wildcard := range t.wildcards {
+		if matches(wildcard, name) {
+			return true
+		}
+	}
+	return false
+}

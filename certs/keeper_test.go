@@ -1,0 +1,401 @@
+package certs_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/local"
+	"github.com/tricot-proxy/tricot/certs/store"
+)
+
+func TestNew_RefusesOptionsThatMakeNoSense(t *testing.T) {
+	p := newPlace(t, 0)
+	for want, o := range map[string]certs.Options{
+		"no store":  {Issuer: p.issuer},
+		"no issuer": {Store: p.store()},
+		"-1 orders": {Store: p.store(), Issuer: p.issuer, Parallel: -1},
+		"-1s":       {Store: p.store(), Issuer: p.issuer, MaxBackoff: -time.Second},
+	} {
+		_, err := certs.New(o)
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+func TestKeeper_GetsACertificateForEachExactName(t *testing.T) {
+	p := newPlace(t, 0)
+	hosts := []string{"app.example.com", "localhost", "my_app.test", "127.0.0.1", "[::1]", "*.wild.test", "*"}
+	k := p.keeper(certs.Options{}, hosts...)
+	for _, name := range []string{"app.example.com", "localhost", "my_app.test"} {
+		p.await(k, name)
+	}
+	p.eventually(func() bool { return p.issuer.count("::1") == 1 && p.issuer.count("127.0.0.1") == 1 })
+	p.issuer.mu.Lock()
+	defer p.issuer.mu.Unlock()
+	assert.ElementsMatch(t, []string{"app.example.com", "localhost", "my_app.test", "127.0.0.1", "::1"}, p.issuer.asked)
+}
+
+func TestKeeper_WritesTheRecordWithTheseFieldsExactly(t *testing.T) {
+	p := newPlace(t, 0)
+	p.await(p.keeper(certs.Options{}, "app.example.com"), "app.example.com")
+
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(p.record("app.example.com").Value, &fields))
+	pair, err := tls.X509KeyPair([]byte(fields["fullchain_pem"].(string)), []byte(fields["key_pem"].(string)))
+	require.NoError(t, err)
+	assert.Len(t, pair.Certificate, 2, "leaf and root")
+	delete(fields, "fullchain_pem")
+	delete(fields, "key_pem")
+	assert.Equal(t, map[string]any{
+		"hostname": "app.example.com", "date": time.Now().UTC().Format(time.DateOnly), "valid_days": 90.0,
+	}, fields)
+	assert.Zero(t, p.log.count("PRIVATE KEY"))
+}
+
+func TestKeeper_ServesWhatIsInTheStoreWithoutAnOrder(t *testing.T) {
+	p := newPlace(t, 0)
+	p.put("app.example.com", p.fields("app.example.com"))
+	k := p.keeper(certs.Options{}, "app.example.com")
+	_, trusted := p.served(k, "app.example.com")
+	assert.True(t, trusted, "from the moment on when it is ready")
+	assert.Empty(t, p.issuer.asked)
+}
+
+func TestKeeper_IsReadyWithAnEmptyStoreAndNoNames(t *testing.T) {
+	newPlace(t, 0).keeper(certs.Options{})
+}
+
+func TestKeeper_OrdersOnceForAllInstancesWhichServeItWithinASecond(t *testing.T) {
+	p := newPlace(t, 0)
+	var names []string
+	for i := range 10 {
+		names = append(names, fmt.Sprintf("app%d.example.com", i))
+	}
+	keepers := []*certs.Keeper{p.keeper(certs.Options{}, names...), p.keeper(certs.Options{}, names...), p.keeper(certs.Options{}, names...)}
+	for _, name := range names {
+		first := p.await(keepers[0], name)
+		for _, k := range keepers[1:] {
+			assert.Equal(t, first.SerialNumber, p.await(k, name).SerialNumber)
+		}
+		assert.Equal(t, 1, p.issuer.count(name), name)
+	}
+
+	record := p.fields(names[0])
+	p.put(names[0], record)
+	written := time.Now()
+	block, _ := pem.Decode([]byte(record["fullchain_pem"].(string)))
+	for _, k := range keepers {
+		p.eventually(func() bool {
+			leaf, _ := p.served(k, names[0])
+			return string(leaf.Raw) == string(block.Bytes)
+		})
+	}
+	assert.Less(t, time.Since(written), time.Second)
+}
+
+func TestKeeper_LooksAgainUnderTheLockBeforeItOrders(t *testing.T) {
+	p := newPlace(t, 0)
+	s := p.store()
+	lock, err := s.Lock(t.Context(), "app.example.com")
+	require.NoError(t, err)
+	// The keeper's store tells it of no change, so that the second look alone can stop it.
+	waiting := make(chan struct{}, 1)
+	k := p.keeper(certs.Options{Store: &faults{Store: p.store(), deaf: true, locking: waiting}}, "app.example.com")
+	<-waiting
+	value, err := json.Marshal(p.fields("app.example.com"))
+	require.NoError(t, err)
+	written, err := lock.Save(t.Context(), store.Record{Key: "certs/app.example.com", Value: value})
+	require.NoError(t, err)
+	require.NoError(t, lock.Unlock(t.Context()))
+	p.eventually(func() bool { // the keeper has had the lock and given it back
+		_, err := os.Stat(filepath.Join(p.dir, "locks/app.example.com"))
+		return os.IsNotExist(err)
+	})
+	assert.Empty(t, p.issuer.asked)
+	assert.Equal(t, written.Version, p.record("app.example.com").Version)
+	_, _ = k.GetCertificate(&tls.ClientHelloInfo{})
+}
+
+func TestKeeper_ReplacesAndNeverServesARecordThatIsBad(t *testing.T) {
+	p := newPlace(t, 0)
+	const name = "app.example.com"
+	good, other := p.fields(name), p.fields("other.example.com")
+	with := func(changes map[string]any) []byte {
+		fields := map[string]any{}
+		for _, from := range []map[string]any{good, changes} {
+			for field, value := range from {
+				fields[field] = value
+			}
+		}
+		value, err := json.Marshal(fields)
+		require.NoError(t, err)
+		return value
+	}
+	past, err := local.Open(t.Context(), local.Options{Store: p.store(), Lifetime: time.Hour, Host: "test",
+		Now: func() time.Time { return time.Now().Add(-2 * time.Hour) }})
+	require.NoError(t, err)
+	expired, err := past.Issue(t.Context(), name)
+	require.NoError(t, err)
+
+	for reason, value := range map[string][]byte{
+		"private key does not match": with(map[string]any{"key_pem": other["key_pem"]}),
+		"not other.example.com":      with(map[string]any{"key_pem": other["key_pem"], "fullchain_pem": other["fullchain_pem"]}),
+		"expired at":                 with(map[string]any{"key_pem": string(expired.Key), "fullchain_pem": string(expired.Chain)}),
+		"record is for":              with(map[string]any{"hostname": "other.example.com"}),
+		"failed to find any PEM":     with(map[string]any{"fullchain_pem": "nothing"}),
+		"record is not JSON":         []byte(`{"hostname": "app.example.com", "key_pem": "-----BEGIN PRIV`),
+		"failed to find any PEM d":   []byte(`{"hostname": "app.example.com"}`),
+	} {
+		t.Run(reason, func(t *testing.T) {
+			p := &place{t: t, dir: t.TempDir(), poll: p.poll, log: &logbook{}, issuer: &issuer{Issuer: p.issuer.Issuer}}
+			p.putRaw(name, value)
+			order := make(chan struct{})
+			p.issuer.on(func(context.Context, string) error { <-order; return nil })
+			k := p.keeper(certs.Options{}, name)
+			leaf, trusted := p.served(k, name)
+			assert.False(t, trusted)
+			assert.Equal(t, "Tricot self-signed", leaf.Subject.CommonName)
+			close(order)
+			p.await(k, name)
+			assert.Equal(t, 1, p.issuer.count(name))
+			assert.Equal(t, 1, p.log.count("cannot be served and will be replaced"))
+			if reason != "not other.example.com" {
+				assert.Equal(t, 1, p.log.count(reason))
+			}
+			assert.Zero(t, p.log.count("PRIV"))
+		})
+	}
+}
+
+func TestKeeper_OrdersNoMoreAtOnceThanItMay(t *testing.T) {
+	p := newPlace(t, 0)
+	var running, most atomic.Int32
+	full := make(chan struct{})
+	p.issuer.on(func(context.Context, string) error {
+		if n := running.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer running.Add(-1)
+		if running.Load() == 3 {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		<-full // until three are at it
+		return nil
+	})
+	var names []string
+	for i := range 12 {
+		names = append(names, fmt.Sprintf("app%d.example.com", i))
+	}
+	k := p.keeper(certs.Options{Parallel: 3}, names...)
+	for _, name := range names {
+		p.await(k, name)
+	}
+	assert.Equal(t, int32(3), most.Load())
+}
+
+func TestKeeper_OneNamesFailureHoldsUpNoOther(t *testing.T) {
+	p := newPlace(t, 0)
+	p.issuer.on(func(_ context.Context, name string) error {
+		if strings.HasPrefix(name, "bad") {
+			return errors.New("the CA says no")
+		}
+		return nil
+	})
+	// A directory is where a record should be: this name's store fails, too.
+	require.NoError(t, os.MkdirAll(filepath.Join(p.dir, "certs/worse.example.com"), 0o700))
+	k := p.keeper(certs.Options{Parallel: 1}, "bad1.example.com", "bad2.example.com", "worse.example.com", "good.example.com")
+	p.await(k, "good.example.com")
+	_, trusted := p.served(k, "bad1.example.com")
+	assert.False(t, trusted)
+}
+
+func TestKeeper_WritesNothingWhereTheLockIsLostInTheMiddle(t *testing.T) {
+	p := newPlace(t, 0)
+	lost := make(chan struct{})
+	stopped := make(chan error, 1)
+	p.issuer.on(func(ctx context.Context, _ string) error {
+		close(lost)
+		<-ctx.Done()
+		stopped <- context.Cause(ctx)
+		return nil // as an issuer does that looks too late: what it makes must not be written
+	})
+	p.keeper(certs.Options{Store: &faults{Store: p.store(), lost: lost}}, "app.example.com")
+	assert.ErrorIs(t, <-stopped, store.ErrLockLost)
+	p.eventually(func() bool { return p.log.count("no certificate can be had") == 1 })
+	assert.Equal(t, 1, p.log.count("lock lost"))
+	_, err := p.store().Load(t.Context(), "certs/app.example.com")
+	assert.ErrorIs(t, err, store.ErrNotFound)
+}
+
+func TestKeeper_WritesNothingThatItCouldNotServe(t *testing.T) {
+	p := newPlace(t, 0)
+	p.keeper(certs.Options{Issuer: wrongName{p.issuer.Issuer}}, "app.example.com")
+	p.eventually(func() bool { return p.log.count("no certificate can be had") == 1 })
+	assert.Equal(t, 1, p.log.count("what the issuer local made cannot be served"))
+	_, err := p.store().Load(t.Context(), "certs/app.example.com")
+	assert.ErrorIs(t, err, store.ErrNotFound)
+}
+
+func TestKeeper_LeavesACertificateThatIsNoLongerWantedInTheStore(t *testing.T) {
+	p := newPlace(t, 0)
+	k := p.keeper(certs.Options{}, "app.example.com", "other.example.com")
+	first := p.await(k, "app.example.com")
+	version := p.record("app.example.com").Version
+	k.Want([]string{"other.example.com"})
+	p.eventually(func() bool { _, trusted := p.served(k, "app.example.com"); return !trusted })
+	assert.Equal(t, version, p.record("app.example.com").Version)
+	assert.Equal(t, 1, p.log.count("no longer wanted"))
+	k.Want([]string{"app.example.com"})
+	assert.Equal(t, first.SerialNumber, p.await(k, "app.example.com").SerialNumber, "wanted again")
+	assert.Equal(t, 1, p.issuer.count("app.example.com"))
+}
+
+func TestKeeper_EndsWithItsContextInTheMiddleOfAnOrder(t *testing.T) {
+	p := newPlace(t, 0)
+	asked := make(chan struct{})
+	p.issuer.on(func(ctx context.Context, _ string) error { close(asked); <-ctx.Done(); return ctx.Err() })
+	k, err := certs.New(certs.Options{Store: p.store(), Issuer: p.issuer})
+	require.NoError(t, err)
+	k.Want([]string{"app.example.com"})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- k.Run(ctx) }()
+	<-asked
+	cancel()
+	require.NoError(t, <-ended)
+	lock, err := p.store().Lock(t.Context(), "app.example.com")
+	require.NoError(t, err, "its lock was given back")
+	require.NoError(t, lock.Unlock(t.Context()))
+}
+
+func TestKeeper_ReadsOnlyWhatChangesAmongManyCertificates(t *testing.T) {
+	p := newPlace(t, 0)
+	names := p.fill(t, 300)
+	k := p.keeper(certs.Options{}, names...)
+	hello := func(name string) *tls.Certificate {
+		cert, err := k.GetCertificate(&tls.ClientHelloInfo{ServerName: name})
+		require.NoError(t, err)
+		return cert
+	}
+	before := make([]*tls.Certificate, len(names))
+	for i, name := range names {
+		before[i] = hello(name)
+		require.NoError(t, before[i].Leaf.VerifyHostname(name))
+	}
+	p.put(names[7], p.fields(names[7]))
+	p.await(k, names[7])
+	for i, name := range names {
+		assert.Equal(t, i != 7, before[i] == hello(name), name)
+	}
+	assert.Empty(t, p.issuer.asked)
+}
+
+func BenchmarkKeeper_ReadsTenThousandCertificates(b *testing.B) {
+	p := &place{t: b, dir: b.TempDir(), log: &logbook{}}
+	names := p.fill(b, 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		k, err := certs.New(certs.Options{Store: p.store(), Issuer: wrongName{}})
+		require.NoError(b, err)
+		k.Want(names)
+		ctx, cancel := context.WithCancel(b.Context())
+		ended := make(chan error)
+		go func() { ended <- k.Run(ctx) }()
+		<-k.Ready()
+		cancel()
+		require.NoError(b, <-ended)
+	}
+}
+
+// fill writes certificates for a number of names.
+func (p *place) fill(t testing.TB, count int) (names []string) {
+	pair := wildcardPair(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(p.dir, "certs"), 0o700))
+	for i := range count {
+		name := fmt.Sprintf("n%d.example.com", i)
+		names = append(names, name)
+		value, err := json.Marshal(map[string]any{"hostname": name, "key_pem": string(pair.Key), "fullchain_pem": string(pair.Chain)})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(p.dir, "certs", name), value, 0o600))
+	}
+	return names
+}
+
+// wildcardPair makes a certificate that covers many names, so that the test need not make many.
+func wildcardPair(t testing.TB) certs.Pair {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{DNSNames: []string{"*.example.com"}, NotBefore: time.Now(), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return certs.Pair{
+		Chain: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Key:   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}
+}
+
+// wrongName signs for another name than it was asked for.
+type wrongName struct{ certs.Issuer }
+
+func (w wrongName) Issue(ctx context.Context, _ string) (certs.Pair, error) {
+	return w.Issuer.Issue(ctx, "wrong.example.com")
+}
+
+// faults is a real store with faults.
+type faults struct {
+	store.Store
+	deaf    bool            // Follow tells only what there is at the start
+	locking chan<- struct{} // is told when a lock is wanted
+	lost    <-chan struct{} // is every lock's Lost
+}
+
+func (f *faults) Follow(ctx context.Context, prefix string, changed func([]store.Record)) error {
+	told := false
+	return f.Store.Follow(ctx, prefix, func(records []store.Record) {
+		if !f.deaf || !told {
+			changed(records)
+		}
+		told = true
+	})
+}
+
+func (f *faults) Lock(ctx context.Context, name string) (store.Lock, error) {
+	if f.locking != nil {
+		f.locking <- struct{}{}
+	}
+	lock, err := f.Store.Lock(ctx, name)
+	if err == nil && f.lost != nil {
+		lock = lostLock{lock, f.lost}
+	}
+	return lock, err
+}
+
+type lostLock struct {
+	store.Lock
+	lost <-chan struct{}
+}
+
+func (l lostLock) Lost() <-chan struct{} { return l.lost }

@@ -1,0 +1,181 @@
+package certs_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/certs"
+)
+
+// The tests here run in bubbles whose time passes as fast as nothing happens in them; the store is the real one still.
+
+func TestKeeper_ServesTheOldCertificateWhileABadRecordIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		k := p.keeper(certs.Options{}, "app.example.com")
+		old := p.await(k, "app.example.com")
+		order := make(chan struct{})
+		asked := make(chan struct{})
+		p.issuer.on(func(context.Context, string) error { close(asked); <-order; return nil })
+		p.putRaw("app.example.com", []byte("nonsense"))
+		<-asked
+		leaf, trusted := p.served(k, "app.example.com")
+		assert.True(t, trusted)
+		assert.Equal(t, old.SerialNumber, leaf.SerialNumber)
+		close(order)
+		p.eventually(func() bool {
+			leaf, trusted := p.served(k, "app.example.com")
+			return trusted && old.SerialNumber.Cmp(leaf.SerialNumber) != 0
+		})
+	})
+}
+
+func TestKeeper_RenewsAtHalfOfTheLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, time.Hour)
+		k := p.keeper(certs.Options{}, "app.example.com")
+		old := p.await(k, "app.example.com")
+		for range 3 {
+			half := old.NotBefore.Add(30 * time.Minute)
+			<-time.After(time.Until(half) - time.Second)
+			leaf, trusted := p.served(k, "app.example.com")
+			require.True(t, trusted)
+			require.Equal(t, old.SerialNumber, leaf.SerialNumber, "just before half")
+			<-time.After(time.Hour/20 + 2*time.Second)
+			leaf, trusted = p.served(k, "app.example.com")
+			require.True(t, trusted)
+			require.NotEqual(t, old.SerialNumber, leaf.SerialNumber, "a little after half")
+			old = leaf
+		}
+		assert.Equal(t, 4, p.issuer.count("app.example.com"))
+	})
+}
+
+func TestKeeper_SpreadsTheRenewalsOfNamesThatCameTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count = 40
+		p := newSimulatedPlace(t, time.Hour)
+		var names []string
+		for i := range count {
+			names = append(names, fmt.Sprintf("n%d.example.com", i))
+		}
+		p.keeper(certs.Options{}, names...)
+		<-time.After(40 * time.Minute)
+		p.issuer.mu.Lock()
+		defer p.issuer.mu.Unlock()
+		require.Len(t, p.issuer.times, 2*count)
+		renewals := p.issuer.times[count:]
+		perSecond := map[int64]int{}
+		for _, at := range renewals {
+			perSecond[at.Unix()]++
+		}
+		assert.Greater(t, renewals[count-1].Sub(renewals[0]), time.Minute)
+		for _, n := range perSecond {
+			assert.Less(t, n, 10, "in one second")
+		}
+	})
+}
+
+func TestKeeper_RenewsEarlierWhereItIsToldTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 24*time.Hour)
+		begin := time.Now()
+		k := p.keeper(certs.Options{RenewAt: func(name string, leaf *x509.Certificate) time.Time {
+			if name != "early.example.com" || leaf.NotBefore.After(begin) || time.Since(begin) < time.Hour/2 {
+				return time.Time{}
+			}
+			return begin // known only after half an hour
+		}}, "early.example.com", "late.example.com")
+		old := p.await(k, "early.example.com")
+		<-time.After(time.Hour + 5*time.Minute) // at the hourly review
+		leaf := p.await(k, "early.example.com")
+		assert.NotEqual(t, old.SerialNumber, leaf.SerialNumber)
+		assert.Equal(t, 2, p.issuer.count("early.example.com"))
+		assert.Equal(t, 1, p.issuer.count("late.example.com"))
+	})
+}
+
+func TestKeeper_ServesTheOldCertificateForAsLongAsItIsValid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, time.Hour)
+		k := p.keeper(certs.Options{MaxBackoff: 5 * time.Minute}, "app.example.com")
+		old := p.await(k, "app.example.com")
+		p.issuer.on(func(context.Context, string) error { return errors.New("the CA is away") })
+
+		<-time.After(time.Until(old.NotAfter) - time.Second)
+		leaf, trusted := p.served(k, "app.example.com")
+		assert.True(t, trusted)
+		assert.Equal(t, old.SerialNumber, leaf.SerialNumber)
+		<-time.After(2 * time.Second)
+		leaf, _ = p.served(k, "app.example.com")
+		assert.Equal(t, "Tricot self-signed", leaf.Subject.CommonName)
+		assert.Equal(t, 1, p.log.count("a certificate has expired"))
+
+		p.issuer.on(nil)
+		<-time.After(6 * time.Minute)
+		_, trusted = p.served(k, "app.example.com")
+		assert.True(t, trusted, "the CA is back")
+		assert.Equal(t, 1, p.log.count("no certificate can be had"), "trouble is logged once")
+		assert.Equal(t, 1, p.log.count("its certificate after all"), "and its end")
+	})
+}
+
+func TestKeeper_TriesAgainAfterPausesThatGrowUpToALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		p.issuer.on(func(context.Context, string) error { return errors.New("the CA says no") })
+		p.keeper(certs.Options{MaxBackoff: 2 * time.Minute}, "app.example.com")
+		<-time.After(30 * time.Minute)
+		p.issuer.mu.Lock()
+		defer p.issuer.mu.Unlock()
+		var pauses []time.Duration
+		for i := range len(p.issuer.times) - 1 {
+			pauses = append(pauses, p.issuer.times[i+1].Sub(p.issuer.times[i]))
+		}
+		require.Greater(t, len(pauses), 15)
+		most := 5 * time.Second
+		for _, pause := range pauses {
+			assert.GreaterOrEqual(t, pause, most/2)
+			assert.LessOrEqual(t, pause, most+time.Second)
+			most = min(2*most, 2*time.Minute)
+		}
+		assert.Equal(t, 1, p.log.count("no certificate can be had"))
+	})
+}
+
+func TestKeeper_DoesNotAskWithoutPauseWhereEachCertificateIsDueAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		k := p.keeper(certs.Options{RenewAt: func(_ string, leaf *x509.Certificate) time.Time { return leaf.NotBefore }}, "app.example.com")
+		p.await(k, "app.example.com")
+		<-time.After(30 * time.Minute)
+		assert.Less(t, p.issuer.count("app.example.com"), 16)
+	})
+}
+
+func TestKeeper_WaitsNoLongerThanItsPatienceForAnotherInstancesOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		lock, err := p.store().Lock(t.Context(), "app.example.com")
+		require.NoError(t, err)
+		k := p.keeper(certs.Options{Parallel: 1}, "app.example.com")
+		<-time.After(5 * time.Second)
+		k.Want([]string{"app.example.com", "other.example.com"})
+		<-time.After(40 * time.Second)
+		_, trusted := p.served(k, "other.example.com")
+		assert.True(t, trusted, "a lock that is held for long holds up no other name")
+		require.NoError(t, lock.Unlock(t.Context()))
+		<-time.After(time.Minute)
+		_, trusted = p.served(k, "app.example.com")
+		assert.True(t, trusted)
+		assert.Zero(t, p.log.count("no certificate can be had"), "that another is at it is no trouble")
+	})
+}

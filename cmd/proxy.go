@@ -1,0 +1,220 @@
+package cmd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/local"
+	"github.com/tricot-proxy/tricot/certs/store"
+	"github.com/tricot-proxy/tricot/certs/store/dir"
+	"github.com/tricot-proxy/tricot/cmd/settings"
+	"github.com/tricot-proxy/tricot/middleware/route"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint"
+	"github.com/tricot-proxy/tricot/providers"
+	"github.com/tricot-proxy/tricot/providers/file"
+)
+
+// patience is how long the first table waits for a provider that is slow, once another has published.
+const patience = 5 * time.Second
+
+// errStoppedNow says that requests in flight were not waited for.
+var errStoppedNow = errors.New("stopped at once: requests in flight were cut off")
+
+// proxy is a Tricot that is put together, with its ports open and nothing served yet.
+type proxy struct {
+	settings    *settings.Settings
+	log         *slog.Logger
+	providers   []providers.Provider
+	router      *route.Router
+	keeper      *certs.Keeper
+	challenges  *certs.Challenges
+	entrypoints []*entrypoint.Entrypoint
+	// first is closed when the first table is in force.
+	first chan struct{}
+}
+
+// assemble builds all parts, from the store to the ports. Where it fails, what it opened is closed again.
+func assemble(ctx context.Context, s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, error) {
+	p := &proxy{settings: s, log: log, first: make(chan struct{})}
+	store, err := openStore(s, log)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := openIssuer(ctx, s, store, log)
+	if err != nil {
+		return nil, err
+	}
+	p.keeper, err = certs.New(certs.Options{Store: store, Issuer: issuer, StrictSNI: s.TLS.StrictSNI, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	p.challenges = certs.NewChallenges(store, log)
+	p.router = route.NewRouter(route.Options{
+		Log:      log,
+		Location: route.Location{Node: s.NodeName, Site: s.Site},
+		Applied:  func(table *route.Table) { p.keeper.Want(table.Hosts()) },
+	})
+	for _, name := range s.Providers {
+		if name == "file" {
+			p.providers = append(p.providers, file.New(file.Options{Path: s.File.Path, Log: log}))
+		}
+	}
+	plans, err := chosen(s, custom)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := chain(plans, surroundings{settings: s, log: log, router: p.router, challenges: p.challenges})
+	if err != nil {
+		return nil, err
+	}
+	return p, p.listen(handler)
+}
+
+func openStore(s *settings.Settings, log *slog.Logger) (store.Store, error) {
+	opened, err := dir.Open(dir.Options{Dir: s.Certs.Dir, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("certs.dir %s: %w", s.Certs.Dir, err)
+	}
+	return opened, nil
+}
+
+func openIssuer(ctx context.Context, s *settings.Settings, in store.Store, log *slog.Logger) (certs.Issuer, error) {
+	return local.Open(ctx, local.Options{Store: in, RootFile: filepath.Join(s.Certs.Dir, "local-root.pem"), Log: log})
+}
+
+// listen opens all ports, or none.
+func (p *proxy) listen(handler http.Handler) error {
+	all := []entrypoint.Options{
+		{Name: "http", Addr: p.settings.HTTP.BindAddr},
+		{Name: "https", Addr: p.settings.HTTPS.BindAddr, TLS: &tls.Config{GetCertificate: p.keeper.GetCertificate}},
+	}
+	var wrong []error
+	for _, options := range all {
+		if options.Addr == "" {
+			continue
+		}
+		set := p.settings.Entrypoint
+		options.Handler = handler
+		options.ReadHeaderTimeout = set.ReadHeaderTimeout
+		options.IdleTimeout = set.IdleTimeout
+		options.HandshakeTimeout = set.HandshakeTimeout
+		options.MaxHeaderBytes = set.MaxHeaderBytes
+		options.MaxConnections = set.MaxConnections
+		options.Log = p.log
+		opened, err := entrypoint.Listen(options)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		p.entrypoints = append(p.entrypoints, opened)
+	}
+	if wrong != nil {
+		for _, opened := range p.entrypoints {
+			_ = opened.Close()
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// run serves until stop is closed and the requests in flight have ended, until stopNow is closed, or until a part fails.
+// It returns when all goroutines have ended.
+func (p *proxy) run(ctx context.Context, stop, stopNow <-chan struct{}) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return p.keeper.Run(ctx) })
+	parts.Go(func() error { return p.challenges.Run(ctx) })
+	parts.Go(func() error { return providers.Merge(ctx, p.providers, patience, p.apply()) })
+	parts.Go(func() error {
+		defer end()
+		return p.serve(ctx, stop, stopNow)
+	})
+	return parts.Wait()
+}
+
+// apply gives what puts a snapshot in force.
+func (p *proxy) apply() func([]providers.Instance) {
+	applied := false
+	return func(instances []providers.Instance) {
+		p.router.Apply(instances)
+		if !applied {
+			applied = true
+			close(p.first)
+		}
+	}
+}
+
+// serve serves as soon as there are a table and the certificates that the store has, so that no request is told that
+// nothing is there when nobody has looked yet, but waits for them no longer than patience.
+func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error {
+	defer func() {
+		for _, e := range p.entrypoints {
+			_ = e.Close()
+		}
+	}()
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, ready := range []<-chan struct{}{p.first, p.keeper.Ready()} {
+		select {
+		case <-ready:
+		case <-patient.Done(): // a store that is away must not keep the services away
+		case <-stop:
+			return nil
+		}
+	}
+	failed := make(chan error, len(p.entrypoints))
+	for _, e := range p.entrypoints {
+		p.log.Info("listening", "entrypoint", e.Name(), "address", e.Addr().String())
+		go func() { failed <- e.Serve() }()
+	}
+	select {
+	case <-stop:
+		return p.shutdown(stopNow)
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// shutdown lets the requests in flight finish.
+func (p *proxy) shutdown(stopNow <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.settings.Shutdown.Timeout)
+	defer cancel()
+	p.log.Info("shutting down", "timeout", p.settings.Shutdown.Timeout)
+	var group errgroup.Group
+	done := make(chan struct{})
+	for _, e := range p.entrypoints {
+		group.Go(func() error {
+			var cut *entrypoint.CutOffError
+			if err := e.Shutdown(ctx); errors.As(err, &cut) {
+				p.log.Warn("requests were cut off", "entrypoint", cut.Name, "requests", cut.Requests)
+			}
+			return nil
+		})
+	}
+	go func() {
+		defer close(done)
+		_ = group.Wait()
+	}()
+	select {
+	case <-done:
+		p.log.Info("ended")
+		return nil
+	case <-stopNow:
+		for _, e := range p.entrypoints {
+			_ = e.Close()
+		}
+		<-done
+		return errStoppedNow
+	}
+}

@@ -1,0 +1,114 @@
+package route
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tricot-proxy/tricot/pipeline"
+	"github.com/tricot-proxy/tricot/providers"
+	"github.com/tricot-proxy/tricot/providers/tag"
+)
+
+// Compile makes the table of a snapshot for a Tricot that runs here, and says which tags are malformed, in the order of
+// the snapshot; the others are in force. The order of the snapshot makes no other difference. Previous is the table
+// that the new one follows, nil where there is none: what is the same in both keeps its [pipeline.Backend] and its
+// place in the round robin. It keeps no hold on instances, nor on previous.
+func Compile(instances []providers.Instance, here Location, previous *Table) (*Table, []Problem) {
+	if previous == nil {
+		previous = &Table{}
+	}
+	t := &Table{backends: backends{}, turns: turns{}}
+	problems := t.read(instances, previous.backends)
+	t.gather()
+	t.build(here, previous.turns)
+	return t, problems
+}
+
+// read collects the rules of all instances, sorted and each one once.
+func (t *Table) read(instances []providers.Instance, previous backends) []Problem {
+	var problems []Problem
+	for i := range instances {
+		instance := &instances[i]
+		config, errs := tag.Parse(instance.Tags)
+		for _, err := range errs {
+			problems = append(problems, Problem{
+				Service: instance.Service, ID: instance.ID, Node: instance.Node,
+				Tag: err.Tag, Reason: err.Reason,
+			})
+		}
+		for _, rule := range config.Rules {
+			t.rules = append(t.rules, Rule{
+				Host: rule.Host, Path: rule.Path, Priority: rule.Priority,
+				Balance: config.Balance,
+				Healthy: instance.Healthy,
+				Backend: t.backends.of(instance, rule.HTTPS, config.Headers, previous),
+			})
+		}
+	}
+	slices.SortStableFunc(t.rules, compareRules)
+	t.rules = slices.Clip(slices.Compact(t.rules))
+	return problems
+}
+
+// gather puts the text of all rules into one string, in the order of the rules: a host beside its paths, so that a
+// request which looks at them waits for memory once; and the rules do not hold on to the tags.
+func (t *Table) gather() {
+	size := 0
+	for rules := range runs(t.rules, sameHost) {
+		size += len(rules[0].Host)
+		for rules := range runs(rules, sameRoute) {
+			size += len(rules[0].Path)
+		}
+	}
+	var text strings.Builder
+	text.Grow(size) // and so never moves
+	add := func(s string) string {
+		start := text.Len()
+		text.WriteString(s)
+		return text.String()[start:]
+	}
+	for rules := range runs(t.rules, sameHost) {
+		host := add(rules[0].Host)
+		t.hosts = append(t.hosts, host)
+		for rules := range runs(rules, sameRoute) {
+			path := add(rules[0].Path)
+			for i := range rules {
+				rules[i].Host, rules[i].Path = host, path
+			}
+		}
+	}
+}
+
+// build makes a route of all rules with the same host, path and priority, and puts the routes into layers.
+func (t *Table) build(here Location, previous turns) {
+	wild := map[string][]group{}
+	t.exact = newLayers(len(t.hosts))
+	groups := make([]group, 0, len(t.rules)) // those of all exact hosts, side by side
+	for rules := range runs(t.rules, sameHost) {
+		host, start := rules[0].Host, len(groups)
+		for rules := range runs(rules, sameRoute) {
+			groups = append(groups, newGroup(&pipeline.Route{
+				Host: host, Path: rules[0].Path, Priority: rules[0].Priority,
+				Tiers: tiers(rules, here, t.turns, previous),
+				Table: t,
+			}))
+		}
+		own := groups[start:len(groups):len(groups)]
+		if isWildcard(host) {
+			wild[suffix(host)] = append(wild[suffix(host)], own...)
+			groups = groups[:start]
+		} else {
+			t.exact.put(newLayer(host, own))
+		}
+	}
+	t.wild = newLayers(len(wild))
+	for labels, groups := range wild {
+		t.wild.put(newLayer(labels, groups))
+	}
+	for l := range t.wild.every() {
+		l.parent = t.above(l.name)
+	}
+	for l := range t.exact.every() {
+		l.parent = t.above(l.name)
+	}
+}

@@ -1,0 +1,107 @@
+package transport
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxInformational is how many 1xx responses one request may have. A backend that reports its progress (102) sends a few.
+const maxInformational = 16
+
+// headGrace is how long the rest of a head may take to follow its first byte before a body that waits for it is sent.
+const headGrace = time.Second
+
+// attempt is what the round trip reports while it lasts, from goroutines of its own. Informational responses go to the
+// client from here, so nothing else may write to it before the attempt has ended.
+type attempt struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	body *requestBody // nil where the request has none
+
+	connected atomic.Bool // there is a connection, so something of the request may have been sent
+	responded atomic.Bool // something of an answer has arrived
+	invited   atomic.Bool // a 100 (Continue) has
+
+	mu            sync.Mutex // held while an informational response is written
+	over          chan struct{}
+	informational int
+}
+
+func newAttempt(w http.ResponseWriter, r *http.Request, body *requestBody) *attempt {
+	a := &attempt{w: w, r: r, body: body, over: make(chan struct{})}
+	if body != nil && r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue") {
+		body.wait = a.proceed
+	}
+	return a
+}
+
+// end returns when nothing of the attempt writes to the client any more.
+func (a *attempt) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.over)
+}
+
+func (a *attempt) ended() bool {
+	select {
+	case <-a.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// inform passes a 1xx response on with its fields. The error ends the round trip.
+func (a *attempt) inform(status int, header http.Header) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.informational++
+	if a.informational > maxInformational {
+		return fmt.Errorf("more than %d informational responses", maxInformational)
+	}
+	// 100 is sent when the body is wanted, and an HTTP/1.0 client knows none of them (RFC 9110, section 15.2).
+	if a.ended() || status == http.StatusContinue || !a.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	removeHopByHop(header)
+	own := a.w.Header()
+	before := maps.Clone(own)
+	add(own, header)
+	a.w.WriteHeader(status)
+	clear(own)
+	maps.Copy(own, before)
+	return nil
+}
+
+// proceed says whether the client may be asked for the body that it holds back, and asks for it. After the answer it is
+// too late: that may have been given because the body is not wanted.
+func (a *attempt) proceed() bool {
+	if a.answering() {
+		// net/http reads the body when the head of an answer is there as well as when it has waited long enough.
+		select {
+		case <-a.over:
+		case <-time.After(headGrace):
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended() {
+		return false
+	}
+	// Reading from the body does this too, but on HTTP/1.1 it would write to the connection beside inform.
+	if a.r.ProtoMajor == 1 {
+		a.w.WriteHeader(http.StatusContinue)
+	}
+	return true
+}
+
+// answering says whether what has arrived can only be the answer itself.
+func (a *attempt) answering() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.responded.Load() && !a.invited.Load() && a.informational == 0
+}

@@ -1,0 +1,99 @@
+package transport
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tricot-proxy/tricot/pipeline"
+)
+
+// lingerTimeout is how long a client may take to end a request that has been answered before its end.
+const lingerTimeout = 5 * time.Second
+
+var errNoBackend = errors.New("no backend was picked for the request")
+
+// exchange is one try to get the client an answer.
+type exchange struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	body    *requestBody // nil where the request has none
+	state   *pipeline.State
+	control *http.ResponseController
+	buffers *sync.Pool // of *buffer
+	log     *slog.Logger
+}
+
+// fail reports that there will be no answer, and answers in its place unless another backend may give one.
+func (x *exchange) fail(failure *pipeline.Failure) {
+	x.state.Failure = failure
+	switch {
+	case failure.Status == statusClientLeft:
+		x.abort(slog.LevelDebug, "the client left before the answer")
+	case failure.Repeatable && x.state.MayRetry:
+		return
+	case failure.Status < http.StatusInternalServerError:
+		x.report(slog.LevelDebug, "the request could not be read")
+	default:
+		x.report(slog.LevelWarn, "the backend gave no answer")
+	}
+	x.refuse(failure.Status, explanation(failure.Status))
+}
+
+// refuse answers with a short text of our own.
+func (x *exchange) refuse(status int, text string) {
+	x.closeAfter()
+	http.Error(x.w, text, status)
+	x.linger()
+}
+
+// interrupted ends an answer of which a part is sent already: the client did not take more of it, or the backend gave no
+// more.
+func (x *exchange) interrupted(cause error, byClient bool) {
+	if unread := x.body.failure(); unread != nil { // a backend cannot go on with half a request
+		x.state.Failure = &pipeline.Failure{Err: unread, Status: bodyStatus(unread, x.r)}
+		x.abort(slog.LevelDebug, "the request ended in the middle of the answer")
+	}
+	if byClient || x.r.Context().Err() != nil {
+		x.state.Failure = &pipeline.Failure{Err: cause, Status: statusClientLeft}
+		x.abort(slog.LevelDebug, "the client left in the middle of the answer")
+	}
+	x.state.Failure = &pipeline.Failure{Err: cause, Status: http.StatusBadGateway}
+	x.abort(slog.LevelWarn, "the backend ended in the middle of its answer")
+}
+
+// abort cuts the client's connection, or its HTTP/2 stream. A plain return would end the response as if it were whole.
+func (x *exchange) abort(level slog.Level, message string) {
+	x.report(level, message)
+	panic(http.ErrAbortHandler)
+}
+
+func (x *exchange) report(level slog.Level, message string) {
+	backend := ""
+	if x.state.Backend != nil {
+		backend = x.state.Backend.String()
+	}
+	x.log.Log(x.r.Context(), level, message, "backend", backend, "cause", x.state.Failure.Err,
+		"method", x.r.Method, "host", x.r.Host, "path", pipeline.Path(x.r))
+}
+
+// closeAfter makes the response the last one on an HTTP/1.1 connection where the request has not been read to its end:
+// in full duplex the server trusts us that what comes next is a request, and it would be the rest of this one's body.
+func (x *exchange) closeAfter() {
+	if x.unread() {
+		x.w.Header().Set("Connection", "close")
+	}
+}
+
+// linger bounds how long the server waits for the rest of a request that has been answered.
+func (x *exchange) linger() {
+	if x.unread() {
+		_ = x.control.SetReadDeadline(time.Now().Add(lingerTimeout))
+	}
+}
+
+func (x *exchange) unread() bool {
+	return x.r.ProtoMajor == 1 && x.body != nil && !x.body.ended()
+}

@@ -1,0 +1,73 @@
+package transport
+
+import (
+	"iter"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// hopByHop lists the fields that are for the next connection only, named by Connection or not (RFC 9110, section
+// 7.6.1; RFC 9110, section 11.7 for the Proxy-Auth* fields, which are not for this kind of proxy).
+var hopByHop = [...]string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Http2-Settings",
+}
+
+// removeHopByHop leaves the fields that are for the other end.
+func removeHopByHop(header http.Header) {
+	for name := range tokens(header["Connection"]) {
+		header.Del(name)
+	}
+	for _, name := range hopByHop {
+		delete(header, name)
+	}
+}
+
+// isTrailer says whether a field may come after the content: neither framing nor routing nor how to read it (RFC 9110,
+// section 6.5.1), and not for the next connection only.
+func isTrailer(name string) bool {
+	return httpguts.ValidTrailerHeader(name) && name != "Upgrade"
+}
+
+// isRequestTrailer leaves out what a backend that merges trailers into the header would take for our word.
+func isRequestTrailer(name string) bool {
+	return isTrailer(name) && !isForwarding(name)
+}
+
+// add puts the fields of one header behind what is in another.
+func add(to, from http.Header) {
+	for name, values := range from {
+		if own := to[name]; len(own) > 0 {
+			values = append(own[:len(own):len(own)], values...)
+		}
+		to[name] = values
+	}
+}
+
+// tokens goes through the elements of a comma-separated list that may be spread over several fields (RFC 9110, section
+// 5.6.1).
+func tokens(values []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, value := range values {
+			for more := true; more; {
+				var token string
+				token, value, more = strings.Cut(value, ",")
+				if token = strings.Trim(token, " \t"); token != "" && !yield(token) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// hasToken compares without regard to case.
+func hasToken(values []string, token string) bool {
+	for t := range tokens(values) {
+		if strings.EqualFold(t, token) {
+			return true
+		}
+	}
+	return false
+}
