@@ -14,13 +14,21 @@ import (
 // that the new one follows, nil where there is none: what is the same in both keeps its [pipeline.Backend] and its
 // place in the round robin. It keeps no hold on instances, nor on previous.
 func Compile(instances []providers.Instance, here Location, previous *Table) (*Table, []Problem) {
+	return compileThrough(nil, instances, here, previous)
+}
+
+// compileThrough is Compile, where routes find those after them through another table than their own; nil: through their own.
+func compileThrough(through pipeline.Table, instances []providers.Instance, here Location, previous *Table) (*Table, []Problem) {
 	if previous == nil {
 		previous = &Table{}
 	}
 	t := &Table{backends: backends{}, turns: turns{}}
+	if through == nil {
+		through = t
+	}
 	problems := t.read(instances, previous.backends)
 	t.gather()
-	t.build(here, previous.turns)
+	t.build(here, previous.turns, through)
 	return t, problems
 }
 
@@ -79,26 +87,31 @@ func (t *Table) gather() {
 	}
 }
 
-// build makes a route of all rules with the same host, path and priority, and puts the routes into layers.
-func (t *Table) build(here Location, previous turns) {
+// build makes a route of all rules with the same host, path and priority, and puts the routes into layers. A route has
+// texts of its own: a request that lasts for days, such as a WebSocket, holds on to its route, and must not hold on to
+// the whole table with it.
+func (t *Table) build(here Location, previous turns, through pipeline.Table) {
 	wild := map[string][]group{}
 	t.exact = newLayers(len(t.hosts))
 	groups := make([]group, 0, len(t.rules)) // those of all exact hosts, side by side
 	for rules := range runs(t.rules, sameHost) {
 		host, start := rules[0].Host, len(groups)
+		own := strings.Clone(host)
 		for rules := range runs(rules, sameRoute) {
-			groups = append(groups, newGroup(&pipeline.Route{
-				Host: host, Path: rules[0].Path, Priority: rules[0].Priority,
+			g := newGroup(&pipeline.Route{
+				Host: own, Path: strings.Clone(rules[0].Path), Priority: rules[0].Priority,
 				Tiers: tiers(rules, here, t.turns, previous),
-				Table: t,
-			}))
+				Table: through,
+			})
+			g.path = rules[0].Path
+			groups = append(groups, g)
 		}
-		own := groups[start:len(groups):len(groups)]
+		hosts := groups[start:len(groups):len(groups)]
 		if isWildcard(host) {
-			wild[suffix(host)] = append(wild[suffix(host)], own...)
+			wild[suffix(host)] = append(wild[suffix(host)], hosts...)
 			groups = groups[:start]
 		} else {
-			t.exact.put(newLayer(host, own))
+			t.exact.put(newLayer(host, hosts))
 		}
 	}
 	t.wild = newLayers(len(wild))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/tricot-proxy/tricot/pipeline"
 	"github.com/tricot-proxy/tricot/providers"
 	"github.com/tricot-proxy/tricot/providers/tag"
 )
@@ -41,13 +42,18 @@ func NewRouter(options Options) *Router {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	empty, _ := Compile(nil, r.here, nil)
+	empty, _ := compileThrough(r, nil, r.here, nil)
 	r.table.Store(empty)
 	return r
 }
 
 // Table gives the table in force, never nil. A request that holds on to it is not disturbed by the next one.
 func (r *Router) Table() *Table { return r.table.Load() }
+
+// Next is [Table.Next] of the table in force. Routes use it, so that none keeps the table that it was found in alive.
+func (r *Router) Next(after *pipeline.Route, host, path string) *pipeline.Route {
+	return r.Table().Next(after, host, path)
+}
 
 // Apply puts the service instances of a snapshot in force in place of all earlier ones. The router keeps them: the
 // caller must not change them afterwards.
@@ -71,7 +77,7 @@ func (r *Router) Locate(here Location) {
 // replace compiles and swaps first and logs last, so that the new table waits for nobody who reads the log.
 func (r *Router) replace() {
 	previous := r.table.Load()
-	table, problems := Compile(r.instances, r.here, previous)
+	table, problems := compileThrough(r, r.instances, r.here, previous)
 	r.table.Store(table)
 	if r.applied != nil {
 		r.applied(table)

@@ -155,16 +155,14 @@ func TestRouter_SwapsWholeTablesUnderRequests(t *testing.T) {
 					return
 				default:
 				}
-				groups, service := 0, ""
+				groups := 0
 				for r := router.Table().Find("a.com", "/x"); r != nil; r = r.Next("a.com", "/x") {
 					groups++
 					r.Tiers[0].Turn.Add(1)
-					if service == "" {
-						service = r.Tiers[0].Backends[0].Service
-					}
+					service := r.Tiers[0].Backends[0].Service
 					for _, b := range r.Tiers[0].Backends {
 						if b.Service != service {
-							t.Errorf("backends of %s and %s in one table", service, b.Service)
+							t.Errorf("backends of %s and %s in one route", service, b.Service)
 							return
 						}
 					}
