@@ -2,12 +2,12 @@
 //
 // A [Keeper] is told the wanted names, follows the store, and asks an [Issuer] for each name that has no certificate or
 // whose certificate is due, under the name's lock, so that a cluster asks once. What it serves is what the store holds:
-// every instance sees a new certificate in the same way, within a second of its write. A handshake takes no lock and makes no
-// I/O. [Challenges] answers the questions that an ACME server asks over HTTP while it makes a certificate.
+// every instance sees a new certificate in the same way, within a second of its write. A handshake takes no lock and
+// makes no I/O. [Challenges] answers the questions that an ACME server asks over HTTP while it makes a certificate.
 //
-// What is where in the store is section 7 of the design: certs/NAME holds a certificate with its private key, as JSON with
-// the fields hostname, date, valid_days, key_pem and fullchain_pem; challenge/TOKEN holds a key authorization. A ":" in the
-// NAME of an IPv6 address is written "~".
+// What is where in the store is section 7 of the design: certs/NAME holds a certificate with its private key, as JSON
+// with the fields hostname, date, valid_days, key_pem and fullchain_pem; challenge/TOKEN holds a key authorization. A
+// ":" in the NAME of an IPv6 address is written "~".
 package certs
 
 import "context"

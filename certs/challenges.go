@@ -12,8 +12,8 @@ import (
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
-// ChallengePrefix is where the store has the answers to HTTP-01 challenges (RFC 8555, section 8.3): the key authorization,
-// as it is sent, under the token.
+// ChallengePrefix is where the store has the answers to HTTP-01 challenges (RFC 8555, section 8.3): the key
+// authorization, as it is sent, under the token.
 const ChallengePrefix = "challenge/"
 
 const (

@@ -50,7 +50,10 @@ func TestChallenges_AnswersFromMemoryWhatAnotherInstanceWrote(t *testing.T) {
 	c := certs.NewChallenges(s, nil)
 	run(t, c.Run)
 	p.challenge(token, token+".thumbprint")
-	p.eventually(func() bool { answer, found := c.Answer(t.Context(), token); return found && answer == token+".thumbprint" })
+	p.eventually(func() bool {
+		answer, found := c.Answer(t.Context(), token)
+		return found && answer == token+".thumbprint"
+	})
 	asked := s.count.Load()
 	require.NoError(t, p.store().Delete(t.Context(), certs.ChallengePrefix+token))
 	p.eventually(func() bool { _, found := c.Answer(t.Context(), token); return !found })

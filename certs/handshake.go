@@ -18,8 +18,10 @@ type table struct {
 // GetCertificate picks the certificate for a handshake: that of the name in the SNI, or of the address that the client
 // has connected to where there is no SNI (RFC 6066, section 3, allows no address in it); the self-signed one where there
 // is none yet. A name that no rule wants gets the self-signed one too, or, with strict SNI, no certificate and no error:
-// crypto/tls answers that with the alert unrecognized_name, given that the [tls.Config] has no certificates of its own. It is for
-// [tls.Config.GetCertificate], and may be called by any number of goroutines at any time; it takes no lock and makes no I/O.
+// crypto/tls answers that with the alert unrecognized_name, given that the [tls.Config] has no certificates of its own.
+//
+// It is for the field of this name in a [tls.Config], and may be called by any number of goroutines at any time; it takes
+// no lock and makes no I/O.
 func (k *Keeper) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	t := k.serving.Load()
 	if cert := t.find(hello); cert != nil {

@@ -39,7 +39,8 @@ type Options struct {
 	// StrictSNI refuses handshakes for names that no rule wants, and those without a name.
 	StrictSNI bool
 	// RenewAt may say that a certificate is due before half of its lifetime is gone; the zero time says nothing. It is
-	// asked when a certificate is loaded, before one is ordered, and hourly, and does not block. Nil: half it is.
+	// asked when a certificate is loaded, before one is ordered, and hourly, by several goroutines, and does not block.
+	// Nil: half it is.
 	RenewAt func(name string, leaf *x509.Certificate) time.Time
 }
 

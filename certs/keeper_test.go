@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,36 +183,6 @@ func TestKeeper_ReplacesAndNeverServesARecordThatIsBad(t *testing.T) {
 	}
 }
 
-func TestKeeper_OrdersNoMoreAtOnceThanItMay(t *testing.T) {
-	p := newPlace(t, 0)
-	var running, most atomic.Int32
-	full := make(chan struct{})
-	p.issuer.on(func(context.Context, string) error {
-		if n := running.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		defer running.Add(-1)
-		if running.Load() == 3 {
-			select {
-			case <-full:
-			default:
-				close(full)
-			}
-		}
-		<-full // until three are at it
-		return nil
-	})
-	var names []string
-	for i := range 12 {
-		names = append(names, fmt.Sprintf("app%d.example.com", i))
-	}
-	k := p.keeper(certs.Options{Parallel: 3}, names...)
-	for _, name := range names {
-		p.await(k, name)
-	}
-	assert.Equal(t, int32(3), most.Load())
-}
-
 func TestKeeper_OneNamesFailureHoldsUpNoOther(t *testing.T) {
 	p := newPlace(t, 0)
 	p.issuer.on(func(_ context.Context, name string) error {
@@ -313,6 +282,7 @@ func TestKeeper_ReadsOnlyWhatChangesAmongManyCertificates(t *testing.T) {
 
 func BenchmarkKeeper_ReadsTenThousandCertificates(b *testing.B) {
 	p := &place{t: b, dir: b.TempDir(), log: &logbook{}}
+	p.store() // makes the directory one
 	names := p.fill(b, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -51,7 +51,8 @@ func (n *name) next() time.Time {
 }
 
 // due says when a certificate is to be renewed: at half of its lifetime and a little, or earlier where renewAt says so.
-func due(name string, leaf *x509.Certificate, jitter float64, renewAt func(string, *x509.Certificate) time.Time) time.Time {
+func due(name string, leaf *x509.Certificate, jitter float64,
+	renewAt func(string, *x509.Certificate) time.Time) time.Time {
 	lifetime := leaf.NotAfter.Sub(leaf.NotBefore)
 	at := leaf.NotBefore.Add(lifetime/2 + time.Duration(jitter*spread*float64(lifetime)))
 	if renewAt != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,7 +90,7 @@ func TestKeeper_RenewsEarlierWhereItIsToldTo(t *testing.T) {
 		p := newSimulatedPlace(t, 24*time.Hour)
 		begin := time.Now()
 		k := p.keeper(certs.Options{RenewAt: func(name string, leaf *x509.Certificate) time.Time {
-			if name != "early.example.com" || leaf.NotBefore.After(begin) || time.Since(begin) < time.Hour/2 {
+			if name != "early.example.com" || leaf.NotBefore.After(begin.Add(-time.Hour/2)) || time.Since(begin) < time.Hour/2 {
 				return time.Time{}
 			}
 			return begin // known only after half an hour
@@ -177,5 +178,32 @@ func TestKeeper_WaitsNoLongerThanItsPatienceForAnotherInstancesOrder(t *testing.
 		_, trusted = p.served(k, "app.example.com")
 		assert.True(t, trusted)
 		assert.Zero(t, p.log.count("no certificate can be had"), "that another is at it is no trouble")
+	})
+}
+
+func TestKeeper_OrdersAsManyAtOnceAsItMayAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		var running atomic.Int32
+		step := make(chan struct{})
+		p.issuer.on(func(context.Context, string) error {
+			running.Add(1)
+			defer running.Add(-1)
+			<-step
+			return nil
+		})
+		var names []string
+		for i := range 9 {
+			names = append(names, fmt.Sprintf("n%d.example.com", i))
+		}
+		k := p.keeper(certs.Options{Parallel: 3}, names...)
+		for left := len(names); left > 0; left-- {
+			<-time.After(time.Second)
+			require.Equal(t, int32(min(3, left)), running.Load())
+			step <- struct{}{}
+		}
+		for _, name := range names {
+			p.await(k, name)
+		}
 	})
 }

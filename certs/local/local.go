@@ -68,7 +68,8 @@ func Open(ctx context.Context, o Options) (*Issuer, error) {
 		o.Lifetime = DefaultLifetime
 	}
 	if o.Lifetime < minLifetime || o.Lifetime > MaxLifetime {
-		return nil, fmt.Errorf("open local authority: certificates of %v: it has to be from %v to %v", o.Lifetime, minLifetime, MaxLifetime)
+		return nil, fmt.Errorf("open local authority: certificates of %v: it has to be from %v to %v",
+			o.Lifetime, minLifetime, MaxLifetime)
 	}
 	if o.Host == "" {
 		host, err := os.Hostname()

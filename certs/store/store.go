@@ -21,10 +21,10 @@ var (
 
 // A Record is a value under its key.
 //
-// A key is a path of one or more names joined by "/", such as "certs/app.example.com", of at most [MaxKey] bytes. A name
-// is one to [MaxName] letters, digits and ". - _ ~ *", and is neither "." nor "..". The first name is not [Locks]. No
-// record's key goes on from another's with a "/", be that one deleted or not: a store may refuse to write such a one. Every method refuses
-// what is no key with an error ([CheckKey]), and Save also a value of more than [MaxValue] bytes.
+// A key is a path of one or more names joined by "/", such as "certs/app.example.com", of at most [MaxKey] bytes. A
+// name is one to [MaxName] letters, digits and ". - _ ~ *", and is neither "." nor "..". The first name is not [Locks].
+// No record's key goes on from another's with a "/", be that one deleted or not: a store may refuse to write such a one.
+// Every method refuses what is no key with an error ([CheckKey]), and Save also a value of more than [MaxValue] bytes.
 type Record struct {
 	Key string
 	// Value is any bytes, or none. What a store gave out may be shared: nobody changes it.
