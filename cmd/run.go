@@ -17,15 +17,14 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	log := newLogger(p.stderr, s.Log.Format, s.Log.Level)
-	proxy, err := assemble(cmd.Context(), s, p.stages, log)
-	if err != nil {
-		return &runError{err}
-	}
 
+	// Signals count from here on: one that comes when the first port is open already must not end the process by itself.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	stop, stopNow := make(chan struct{}), make(chan struct{})
+	starting, giveUp := context.WithCancel(cmd.Context())
+	defer giveUp()
 	ended, end := context.WithCancel(cmd.Context())
 	defer end()
 	go func() {
@@ -34,11 +33,22 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 			case got := <-signals:
 				log.Info("signal", "signal", got.String())
 				close(then)
+				giveUp()
 			case <-ended.Done():
 				return
 			}
 		}
 	}()
+
+	proxy, err := assemble(starting, s, p.stages, log)
+	if err != nil {
+		select {
+		case <-stop: // it may well be the reason
+			return nil
+		default:
+			return &runError{err}
+		}
+	}
 	if err := proxy.run(cmd.Context(), stop, stopNow); err != nil {
 		return &runError{err}
 	}

@@ -16,11 +16,12 @@ const statusClientLeft = 499
 
 // failure says what an error of the round trip means. The attempt must have ended.
 func (a *attempt) failure(err error) *pipeline.Failure {
-	if cause := a.r.Context().Err(); errors.Is(cause, context.Canceled) {
-		return &pipeline.Failure{Err: err, Status: statusClientLeft}
-	}
+	// First, for a server ends the context as well when it cannot read on.
 	if cause := a.body.failure(); cause != nil {
 		return &pipeline.Failure{Err: cause, Status: bodyStatus(cause, a.r)}
+	}
+	if errors.Is(a.r.Context().Err(), context.Canceled) {
+		return &pipeline.Failure{Err: err, Status: statusClientLeft}
 	}
 	failure := &pipeline.Failure{Err: err, Status: http.StatusBadGateway}
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {

@@ -32,7 +32,9 @@ func TestTransport_AnswersForABackendThatDoesNot(t *testing.T) {
 			return &pipeline.Backend{Scheme: pipeline.HTTP, Address: "nobody.invalid:80"}
 		}, 502, true, "nobody.invalid"},
 		{"is not connected in time", func(t *testing.T) *pipeline.Backend { return secure(newRawBackend(t, silent)) }, 504, true, "TLS handshake"},
-		{"speaks no TLS", func(t *testing.T) *pipeline.Backend { return secure(answering(t, ok(""))) }, 502, true, "TLS handshake"},
+		{"speaks no TLS", func(t *testing.T) *pipeline.Backend {
+			return secure(newRawBackend(t, func(c *wire) { c.send(ok("")) }))
+		}, 502, true, "TLS handshake"},
 		{"does not answer in time", func(t *testing.T) *pipeline.Backend { return newRawBackend(t, silent) }, 504, true, "timeout"},
 		{"closes before the head", func(t *testing.T) *pipeline.Backend { return answering(t, "") }, 502, true, "EOF"},
 		{"closes in the middle of the head", func(t *testing.T) *pipeline.Backend { return answering(t, "HTTP/1.1 200 OK\r\nA: b") }, 502, false, "EOF"},
@@ -61,7 +63,7 @@ func TestTransport_AnswersForABackendThatDoesNot(t *testing.T) {
 				assert.True(t, state.Answered.IsZero())
 				log := front.log.String()
 				assert.Equal(t, 1, strings.Count(log, "\n"), log)
-				for _, part := range []string{"level=WARN", backend.String(), c.cause, "path=/path "} {
+				for _, part := range []string{"level=WARN", backend.String(), c.cause, "path=/path\n"} {
 					assert.Contains(t, log, part)
 				}
 				assert.NotContains(t, log, "secret")

@@ -18,6 +18,7 @@ func echoHead(t *testing.T) *pipeline.Backend {
 	return newRawBackend(t, func(c *wire) {
 		if head := c.head(); head != "" {
 			c.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + head)
+			c.end()
 		}
 	})
 }

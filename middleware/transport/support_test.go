@@ -155,6 +155,7 @@ func answering(t *testing.T, answer string) *pipeline.Backend {
 	return newRawBackend(t, func(c *wire) {
 		if c.head() != "" {
 			c.send(answer)
+			c.end()
 		}
 	})
 }
@@ -187,6 +188,12 @@ func (c *wire) head() string {
 func (c *wire) rest() string {
 	all, _ := io.ReadAll(c.Reader)
 	return string(all)
+}
+
+// end says that nothing more will come, and reads what does: closing before that would take back what has been sent.
+func (c *wire) end() {
+	_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+	c.rest()
 }
 
 // exactly reads n bytes.

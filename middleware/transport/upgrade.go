@@ -49,7 +49,8 @@ func (x *exchange) switchProtocols(response *http.Response, asked string) {
 	x.w.WriteHeader(http.StatusSwitchingProtocols) // so that the stages before see it; Hijack sends it
 	client, buffered, err := x.control.Hijack()
 	if err != nil {
-		x.state.Failure = &pipeline.Failure{Err: fmt.Errorf("take over the client's connection: %w", err), Status: http.StatusBadGateway}
+		err = fmt.Errorf("take over the client's connection: %w", err)
+		x.state.Failure = &pipeline.Failure{Err: err, Status: http.StatusBadGateway}
 		x.abort(slog.LevelWarn, "the upgrade failed")
 	}
 	defer client.Close()

@@ -1,0 +1,42 @@
+package transport
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline"
+)
+
+func TestRequestBody_IsGivenAgainOnlyUntilItIsRead(t *testing.T) {
+	b := newRequestBody(httptest.NewRequest("POST", "/", strings.NewReader("body")))
+	require.NoError(t, b.Close(), "as net/http does before it tries again")
+	second, err := b.again()
+	require.NoError(t, err)
+	all, err := io.ReadAll(second)
+	require.NoError(t, err)
+	assert.Equal(t, "body", string(all))
+	assert.True(t, b.ended())
+	_, err = b.again()
+	assert.Error(t, err)
+}
+
+func TestRequestBody_IsNotReadOnceTheRequestIsAnswered(t *testing.T) {
+	b := newRequestBody(httptest.NewRequest("POST", "/", strings.NewReader("body")))
+	b.finish()
+	_, err := io.ReadAll(b)
+	require.ErrorIs(t, err, errFinished)
+	assert.False(t, b.touched())
+	assert.NoError(t, b.failure(), "it is not the client's")
+}
+
+func TestServerName_IsTheBackendsWhereTheClientAskedForNone(t *testing.T) {
+	backend := &pipeline.Backend{Scheme: pipeline.HTTPS, Address: "backend.example:443"}
+	assert.Equal(t, "backend.example", serverName(&http.Request{Host: "not a host"}, backend))
+	assert.Equal(t, "app.example", serverName(&http.Request{Host: "APP.example:8443"}, backend))
+}
