@@ -5,7 +5,7 @@
 GO       ?= go
 FUZZTIME ?= 4s
 
-.PHONY: build demo test lint unit fuzz bench clean
+.PHONY: build demo test lint unit fuzz bench clean consul node
 
 build:
 	$(GO) build -trimpath -buildvcs=auto -ldflags "-s -w" -o bin/tricot ./cmd/tricot
@@ -24,8 +24,21 @@ lint:
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
-unit:
-	$(GO) test -race ./...
+unit: consul node
+	$(GO) test -race -timeout 20m ./...
+
+# Tests run against a real Consul: CONSUL_BIN, else the one on PATH, else one that is built here once (some minutes).
+consul:
+	@if [ -z "$(CONSUL_BIN)" ] && ! command -v consul >/dev/null && ! [ -x .cache/consul/consul ]; then \
+		echo "building Consul for the tests, once"; mkdir -p .cache/consul && cd providers/consul/consultest/server && \
+		$(GO) build -mod=mod -trimpath -ldflags "-s -w" -o ../../../../.cache/consul/consul github.com/hashicorp/consul; \
+	fi
+
+# examples/node is tested with a real Node.
+node:
+	@command -v node >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -q && apt-get install -qy --no-install-recommends nodejs; } || \
+		{ echo "make test needs Node 18 or newer: sudo apt-get install nodejs, or what installs it here"; exit 1; }
 
 # Each fuzz target for a few seconds, one after the other: the fuzzer itself uses every core.
 fuzz:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,9 @@ func (p *program) check(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	for _, malformed := range malformedTags(s) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", s.File.Path, malformed)
+	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), "The settings are good.")
 	return err
 }
@@ -33,33 +37,81 @@ func (p *program) verified(cmd *cobra.Command) (*settings.Settings, error) {
 	if err != nil && !errors.As(err, &problems) {
 		return s, err
 	}
+	found := problems // by the settings themselves
 	bad := func(key string) bool {
-		return slices.ContainsFunc(problems, func(p settings.Problem) bool { return p.Key == key })
+		return slices.ContainsFunc(found, func(p settings.Problem) bool {
+			return p.Key == key || strings.HasPrefix(p.Key, key+".")
+		})
 	}
-	if !bad("pipeline.order") {
-		if _, err := chosen(s, p.stages); err != nil {
-			problems = append(problems, s.Problem("pipeline.order", err.Error()))
+	plans, err := chosen(s, p.stages)
+	if err != nil && !bad("pipeline.order") {
+		problems = append(problems, s.Problem("pipeline.order", err.Error()))
+	}
+	for _, plan := range plans {
+		if key := "middleware." + plan.Name; !bad(key) {
+			problems = append(problems, unbuilt(s, plan, key)...)
 		}
 	}
-	if slices.Contains(s.Providers, "file") && s.File.Path != "" && !bad("file.path") {
+	problems.Sort()
+	if readsServices(s) && !bad("file.path") {
 		if _, err := file.Load(s.File.Path); err != nil {
-			problems = append(problems, s.Problem("file.path", err.Error()))
+			problems = append(problems, inServices(s, err)...)
 		}
 	}
 	if problems == nil {
-		return s, p.stagesBuild(s)
+		return s, nil
 	}
-	problems.Sort()
 	return s, problems
 }
 
-// stagesBuild finds what only the stages themselves know to be wrong with their settings.
-func (p *program) stagesBuild(s *settings.Settings) error {
-	plans, err := chosen(s, p.stages)
-	if err != nil {
-		return err
-	}
+// unbuilt gives what only the stage itself knows to be wrong with its settings.
+func unbuilt(s *settings.Settings, stage plan, key string) settings.Problems {
 	log := slog.New(slog.DiscardHandler)
-	_, err = chain(plans, surroundings{settings: s, log: log, router: route.NewRouter(route.Options{Log: log})})
-	return err
+	_, err := stage.build(surroundings{settings: s, log: log, router: route.NewRouter(route.Options{Log: log})})
+	if err == nil {
+		return nil
+	}
+	var sources []string // it may be about any of them
+	for _, entry := range s.All() {
+		if strings.HasPrefix(entry.Key, key+".") && entry.Source != "default" && !slices.Contains(sources, entry.Source) {
+			sources = append(sources, entry.Source)
+		}
+	}
+	if sources == nil {
+		sources = []string{"default"}
+	}
+	return settings.Problems{{Key: key, Source: strings.Join(sources, ", "), Reason: err.Error()}}
+}
+
+func readsServices(s *settings.Settings) bool {
+	return slices.Contains(s.Providers, file.Name) && s.File.Path != ""
+}
+
+// inServices gives a problem for each thing that is wrong in the services file.
+func inServices(s *settings.Settings, err error) (problems settings.Problems) {
+	all := []error{err}
+	if joined, is := err.(interface{ Unwrap() []error }); is {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		problem := s.Problem("file.path", err.Error())
+		if line := (*file.Error)(nil); errors.As(err, &line) {
+			problem = settings.Problem{Source: line.Where(), Reason: line.Reason}
+		}
+		problems = append(problems, problem)
+	}
+	return problems
+}
+
+// malformedTags gives those of the services file. They keep nothing from running: the other tags are in force.
+func malformedTags(s *settings.Settings) []route.Problem {
+	if !readsServices(s) {
+		return nil
+	}
+	snapshot, err := file.Load(s.File.Path)
+	if err != nil { // it has changed since it was found to be good
+		return nil
+	}
+	_, malformed := route.Compile(snapshot.Instances, route.Location{}, nil)
+	return malformed
 }

@@ -31,7 +31,8 @@ type Stage struct {
 	// Config points to the struct of its settings with their defaults in it; nil where it has none. Each field is the
 	// setting middleware.NAME.FIELD, by flag, variable and YAML as every other. It is filled in before New is called.
 	Config any
-	// New builds it. An error is one of the settings: it is told with the others, and nothing is started.
+	// New builds it. An error is one of the settings: it is told with the others, and nothing is started. New is called
+	// for each check of the settings and once more for a run, and so should open nothing that has to be closed.
 	New func() (func(http.Handler) http.Handler, error)
 }
 
@@ -67,6 +68,9 @@ func execute(ctx context.Context, stages []Stage, args, environ []string, stdout
 	if errors.As(err, &failed) {
 		return exitFailed
 	}
+	if wrong := (settings.Problems)(nil); !errors.As(err, &wrong) { // it is the command line that makes no sense
+		fmt.Fprintln(stderr, "tricot --help lists the commands and flags.")
+	}
 	return exitSettings
 }
 
@@ -89,11 +93,13 @@ func (p *program) command() *cobra.Command {
 		Short: "Reverse proxy that exposes the services of a Consul cluster over HTTPS",
 		Long: "Tricot reads routing rules from the tags of services, keeps a certificate for each name that they want,\n" +
 			"and sends each request to the best backend.",
+		Version:       version(),
 		Args:          cobra.NoArgs,
 		RunE:          p.run,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	run := &cobra.Command{Use: "run", Short: "Run the proxy (as tricot alone does)", Args: cobra.NoArgs, RunE: p.run}
 	check := &cobra.Command{
 		Use:   "check",
@@ -116,11 +122,6 @@ func (p *program) command() *cobra.Command {
 	}
 	root.AddCommand(run, check, version)
 	return root
-}
-
-// load reads the settings of one command. The error has all that is wrong with them.
-func (p *program) load(cmd *cobra.Command) (*settings.Settings, error) {
-	return p.schema.Load(cmd.Flags(), p.environ)
 }
 
 // sections are the settings of the stages of one's own.

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/hashicorp/consul/api"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tricot-proxy/tricot/certs"
@@ -20,6 +22,7 @@ import (
 	"github.com/tricot-proxy/tricot/middleware/route"
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint"
 	"github.com/tricot-proxy/tricot/providers"
+	"github.com/tricot-proxy/tricot/providers/consul"
 	"github.com/tricot-proxy/tricot/providers/file"
 )
 
@@ -35,6 +38,7 @@ type proxy struct {
 	log         *slog.Logger
 	providers   []providers.Provider
 	router      *route.Router
+	issuer      *local.Issuer
 	keeper      *certs.Keeper
 	challenges  *certs.Challenges
 	entrypoints []*entrypoint.Entrypoint
@@ -43,17 +47,21 @@ type proxy struct {
 }
 
 // assemble builds all parts, from the store to the ports. Where it fails, what it opened is closed again.
-func assemble(ctx context.Context, s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, error) {
+func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, error) {
 	p := &proxy{settings: s, log: log, first: make(chan struct{})}
-	store, err := openStore(s, log)
+	client, err := connectConsul(s, log)
 	if err != nil {
 		return nil, err
 	}
-	issuer, err := openIssuer(ctx, s, store, log)
+	store, err := openStore(s, client, log)
 	if err != nil {
 		return nil, err
 	}
-	p.keeper, err = certs.New(certs.Options{Store: store, Issuer: issuer, StrictSNI: s.TLS.StrictSNI, Log: log})
+	p.issuer, err = local.New(local.Options{Store: store, RootFile: filepath.Join(s.Certs.Dir, "local-root.pem"), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	p.keeper, err = certs.New(certs.Options{Store: store, Issuer: p.issuer, StrictSNI: s.TLS.StrictSNI, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +72,11 @@ func assemble(ctx context.Context, s *settings.Settings, custom []Stage, log *sl
 		Applied:  func(table *route.Table) { p.keeper.Want(table.Hosts()) },
 	})
 	for _, name := range s.Providers {
-		if name == "file" {
-			p.providers = append(p.providers, file.New(file.Options{Path: s.File.Path, Log: log}))
+		provider, err := openProvider(name, s, client, p.router, log)
+		if err != nil {
+			return nil, err
 		}
+		p.providers = append(p.providers, provider)
 	}
 	plans, err := chosen(s, custom)
 	if err != nil {
@@ -79,16 +89,22 @@ func assemble(ctx context.Context, s *settings.Settings, custom []Stage, log *sl
 	return p, p.listen(handler)
 }
 
-func openStore(s *settings.Settings, log *slog.Logger) (store.Store, error) {
+func openProvider(name string, s *settings.Settings, client *api.Client, router *route.Router, log *slog.Logger) (providers.Provider, error) {
+	if name == consul.Name {
+		return consulProvider(s, client, router, log)
+	}
+	return file.New(file.Options{Path: s.File.Path, Log: log}), nil
+}
+
+func openStore(s *settings.Settings, client *api.Client, log *slog.Logger) (store.Store, error) {
+	if s.Certs.Store == "consul" {
+		return consulStore(s, client, log)
+	}
 	opened, err := dir.Open(dir.Options{Dir: s.Certs.Dir, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("certs.dir %s: %w", s.Certs.Dir, err)
 	}
 	return opened, nil
-}
-
-func openIssuer(ctx context.Context, s *settings.Settings, in store.Store, log *slog.Logger) (certs.Issuer, error) {
-	return local.Open(ctx, local.Options{Store: in, RootFile: filepath.Join(s.Certs.Dir, "local-root.pem"), Log: log})
 }
 
 // listen opens all ports, or none.
@@ -131,6 +147,7 @@ func (p *proxy) run(ctx context.Context, stop, stopNow <-chan struct{}) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return p.issuer.Run(ctx) })
 	parts.Go(func() error { return p.keeper.Run(ctx) })
 	parts.Go(func() error { return p.challenges.Run(ctx) })
 	parts.Go(func() error { return providers.Merge(ctx, p.providers, patience, p.apply()) })
@@ -156,6 +173,8 @@ func (p *proxy) apply() func([]providers.Instance) {
 // serve serves as soon as there are a table and the certificates that the store has, so that no request is told that
 // nothing is there when nobody has looked yet, but waits for them no longer than patience.
 func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error {
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	defer func() {
 		for _, e := range p.entrypoints {
 			_ = e.Close()
@@ -174,7 +193,7 @@ func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error 
 	failed := make(chan error, len(p.entrypoints))
 	for _, e := range p.entrypoints {
 		p.log.Info("listening", "entrypoint", e.Name(), "address", e.Addr().String())
-		go func() { failed <- e.Serve() }()
+		serving.Go(func() { failed <- e.Serve() })
 	}
 	select {
 	case <-stop:

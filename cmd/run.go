@@ -17,14 +17,15 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	log := newLogger(p.stderr, s.Log.Format, s.Log.Level)
+	for _, odd := range s.Warnings() {
+		log.Warn(odd.Reason, "source", odd.Source)
+	}
 
 	// Signals count from here on: one that comes when the first port is open already must not end the process by itself.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	stop, stopNow := make(chan struct{}), make(chan struct{})
-	starting, giveUp := context.WithCancel(cmd.Context())
-	defer giveUp()
 	ended, end := context.WithCancel(cmd.Context())
 	defer end()
 	go func() {
@@ -33,21 +34,15 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 			case got := <-signals:
 				log.Info("signal", "signal", got.String())
 				close(then)
-				giveUp()
 			case <-ended.Done():
 				return
 			}
 		}
 	}()
 
-	proxy, err := assemble(starting, s, p.stages, log)
+	proxy, err := assemble(s, p.stages, log)
 	if err != nil {
-		select {
-		case <-stop: // it may well be the reason
-			return nil
-		default:
-			return &runError{err}
-		}
+		return &runError{err}
 	}
 	if err := proxy.run(cmd.Context(), stop, stopNow); err != nil {
 		return &runError{err}

@@ -38,9 +38,9 @@ type plan struct {
 // builtin are Tricot's own stages in the order that is the default. It matters:
 //
 // access_log is first, to see what every other stage made of the request. redirect is ahead of all that costs something,
-// and lets challenges through to acme, which is ahead of route, for no rule may claim them. headers comes before compress, so
-// that it names the response as the backend sent it. balance tries again what fails behind it: the transport, and nothing
-// else.
+// and lets challenges through to acme, which is ahead of route, for no rule may claim them. headers comes before compress
+// and so has the last word on the fields that tags name: compress decides by those that the backend sent. balance tries
+// again what fails behind it: the transport, and nothing else.
 func builtin() []plan {
 	return []plan{
 		{pipeline.Stage{Name: accesslog.Name}, func(with surroundings) (func(http.Handler) http.Handler, error) {

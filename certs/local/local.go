@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
@@ -31,7 +33,7 @@ const (
 	minLifetime     = time.Minute
 )
 
-// Options are what [Open] needs to know.
+// Options are what [New] needs to know.
 type Options struct {
 	// Store keeps the authority. Mandatory.
 	Store store.Store
@@ -58,23 +60,22 @@ type Issuer struct {
 
 var _ certs.Issuer = (*Issuer)(nil)
 
-// Open loads the authority from the store, or makes it where there is none or it expires before a leaf would. One that is
-// there and cannot be read is an error: to replace it would take away a trust that somebody has given.
-func Open(ctx context.Context, o Options) (*Issuer, error) {
+// New makes an issuer, and leaves the store alone until [Issuer.Run] or the first Issue. An error is about
+// the options.
+func New(o Options) (*Issuer, error) {
 	if o.Store == nil {
-		return nil, errors.New("open local authority: no store is given")
+		return nil, errors.New("local authority: no store is given")
 	}
 	if o.Lifetime == 0 {
 		o.Lifetime = DefaultLifetime
 	}
 	if o.Lifetime < minLifetime || o.Lifetime > MaxLifetime {
-		return nil, fmt.Errorf("open local authority: certificates of %v: it has to be from %v to %v",
-			o.Lifetime, minLifetime, MaxLifetime)
+		return nil, fmt.Errorf("local authority: certificates of %v: it has to be from %v to %v", o.Lifetime, minLifetime, MaxLifetime)
 	}
 	if o.Host == "" {
 		host, err := os.Hostname()
 		if err != nil {
-			return nil, fmt.Errorf("open local authority: %w", err)
+			return nil, fmt.Errorf("local authority: %w", err)
 		}
 		o.Host = host
 	}
@@ -84,20 +85,50 @@ func Open(ctx context.Context, o Options) (*Issuer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Issuer{o: o}
+	return &Issuer{o: o}, nil
+}
+
+// Open is [New], and loads the authority from the store, or makes it where there is none or it expires before a leaf
+// would. One that is there and cannot be read is an error: to replace it would take away a trust that somebody has given.
+func Open(ctx context.Context, o Options) (*Issuer, error) {
+	i, err := New(o)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := i.current(ctx); err != nil {
 		return nil, fmt.Errorf("open local authority: %w", err)
 	}
 	return i, nil
 }
 
+// Run opens the authority of an issuer from [New], and goes on trying where the store is away, so that its user is told
+// where the root is even when every certificate is there already. It returns nil when that is done or ctx has ended.
+func (i *Issuer) Run(ctx context.Context) error {
+	troubled := false
+	_, err := backoff.Retry(ctx, func() (*authority, error) { return i.current(ctx) },
+		backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, _ time.Duration) {
+			if !troubled {
+				troubled = true
+				i.o.Log.Error("the local authority cannot be used for now", "cause", err)
+			}
+		}))
+	if troubled && err == nil {
+		i.o.Log.Info("the local authority can be used again")
+	}
+	return nil
+}
+
 // Name is "local".
 func (i *Issuer) Name() string { return "local" }
 
-// Root gives the root certificate in PEM.
+// Root gives the root certificate in PEM, nil where the authority has not been opened yet.
 func (i *Issuer) Root() []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.authority == nil {
+		return nil
+	}
 	return bytes.Clone(i.authority.certPEM)
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -274,4 +276,44 @@ func TestIssue_MakesCertificatesThatARealHandshakeAccepts(t *testing.T) {
 		assert.NoError(t, <-served)
 		_ = listener.Close()
 	}
+}
+
+// away is a store that cannot be reached until it is told so.
+type away struct {
+	store.Store
+	back atomic.Bool
+}
+
+func (a *away) Load(ctx context.Context, key string) (store.Record, error) {
+	if !a.back.Load() {
+		return store.Record{}, errors.New("nobody answers")
+	}
+	return a.Store.Load(ctx, key)
+}
+
+func TestRun_WaitsForAStoreThatIsAwayAndSaysSoOnce(t *testing.T) {
+	var log bytes.Buffer
+	root := filepath.Join(t.TempDir(), "root.pem")
+	there := &away{Store: opened(t, t.TempDir())}
+	i, err := local.New(local.Options{Store: there, RootFile: root, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	require.Nil(t, i.Root())
+
+	ended := make(chan error, 1)
+	go func() { ended <- i.Run(t.Context()) }()
+	require.Never(t, func() bool { return len(ended) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
+	there.back.Store(true)
+	require.NoError(t, <-ended)
+	require.NotNil(t, i.Root())
+	require.FileExists(t, root)
+	assert.Equal(t, 1, strings.Count(log.String(), "nobody answers"), log.String())
+	assert.Equal(t, 1, strings.Count(log.String(), "can be used again"), log.String())
+}
+
+func TestRun_EndsWithItsContext(t *testing.T) {
+	i, err := local.New(local.Options{Store: &away{Store: opened(t, t.TempDir())}})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, i.Run(ctx))
 }

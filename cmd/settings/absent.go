@@ -1,7 +1,5 @@
 package settings
 
-import "slices"
-
 // An absence is a choice that this version cannot serve yet.
 type absence struct {
 	key    string
@@ -12,20 +10,11 @@ type absence struct {
 // absences lists what this version does not have. A line goes when the code comes that does it.
 func absences() []absence {
 	return []absence{
-		{"providers", func(s *Settings) bool { return slices.Contains(s.Providers, "consul") },
-			"consul is not in this version; set providers: [file], and file.path to your services file"},
-		{"certs.store", func(s *Settings) bool { return s.Certs.Store == "consul" && s.chosen("certs.store") },
-			"consul is not in this version; set certs.store: dir"},
 		{"certs.issuer", func(s *Settings) bool { return s.Certs.Issuer == "acme" },
 			"acme is not in this version; set certs.issuer: local"},
 		{"metrics.bind_addr", func(s *Settings) bool { return s.Metrics.BindAddr != "" },
 			"metrics are not in this version; leave metrics.bind_addr empty"},
 	}
-}
-
-// chosen says whether a value is somebody's choice, and not Tricot's.
-func (s *Settings) chosen(key string) bool {
-	return !s.inForce[key].empty() && !s.inForce[key].computed
 }
 
 // absences refuses what this version does not have. What such a choice would need is not asked for then.

@@ -5,7 +5,10 @@ import (
 	"slices"
 )
 
-// compute fills in the defaults that depend on other settings and on the machine, and makes certs.dir absolute.
+// notKept is what consul.snapshot_path is where there is to be no snapshot.
+const notKept = "none"
+
+// compute fills in the defaults that depend on other settings and on the machine, and makes paths absolute.
 func (s *Settings) compute(env map[string]string, uid int) {
 	if s.Certs.Store == "" {
 		s.Certs.Store = "dir"
@@ -14,17 +17,31 @@ func (s *Settings) compute(env map[string]string, uid int) {
 		}
 		s.fill("certs.store", s.Certs.Store)
 	}
-	if s.Certs.Dir == "" {
-		s.Certs.Dir = stateDir(env, uid)
-		s.fill("certs.dir", s.Certs.Dir)
-	} else if dir, err := filepath.Abs(s.Certs.Dir); err == nil { // otherwise what uses it says why
-		s.Certs.Dir = dir
+	state, snapshot := stateDir(env, uid), ""
+	if state != "" {
+		snapshot = filepath.Join(state, "consul-snapshot.json")
+	}
+	s.locate("certs.dir", &s.Certs.Dir, state)
+	if s.Consul.SnapshotPath == notKept {
+		s.Consul.SnapshotPath = ""
+	} else {
+		s.locate("consul.snapshot_path", &s.Consul.SnapshotPath, snapshot)
+	}
+}
+
+// locate makes a path absolute, and gives one that is not set its default.
+func (s *Settings) locate(key string, path *string, byDefault string) {
+	if *path == "" {
+		*path = byDefault
+		s.fill(key, byDefault)
+	} else if absolute, err := filepath.Abs(*path); err == nil { // otherwise what uses it says why
+		*path = absolute
 	}
 }
 
 // fill puts a computed value where listings find it.
 func (s *Settings) fill(key, value string) {
-	s.inForce[key] = &given{text: value, from: s.inForce[key].from, computed: true}
+	s.inForce[key] = &given{text: value, from: s.inForce[key].from}
 }
 
 // stateDir is where a program keeps its state: for root below /var/lib, otherwise as the XDG Base Directory

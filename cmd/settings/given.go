@@ -11,8 +11,6 @@ type given struct {
 	items []string // where it is a list
 	list  bool
 	from  source
-	// computed says that Tricot filled it in, because it was empty.
-	computed bool
 }
 
 func (g *given) empty() bool { return g.text == "" && len(g.items) == 0 }

@@ -35,7 +35,7 @@ func sample(entry Entry) [3]string {
 		return [3]string{"https://a.example.com", "http://b.example.com:1", "http://127.0.0.1"}
 	}
 	switch {
-	case entry.Key == "certs.dir" || entry.Key == "file.path":
+	case entry.Key == "certs.dir" || entry.Key == "file.path" || entry.Key == "consul.snapshot_path":
 		return [3]string{"/a", "/b", "/c"}
 	case entry.Kind == "bool":
 		return [3]string{"true", "false", "true"}

@@ -56,14 +56,13 @@ func TestLoad_TellsABareTricotWhatToSet(t *testing.T) {
 	_, problems := trial{absent: absences()}.load(t)
 	assert.Equal(t, []string{
 		`default: certs.issuer = "acme": acme is not in this version; set certs.issuer: local`,
-		`default: providers = "consul": consul is not in this version; set providers: [file], and file.path to your services file`,
+		"default: node_name: the consul provider needs the name of the node that this Tricot runs on",
 	}, lines(problems))
 }
 
 func TestLoad_RefusesWhatThisVersionDoesNotHave(t *testing.T) {
-	_, problems := trial{absent: absences(), env: append(runnable(t), "TRICOT_CERTS_STORE=consul", "TRICOT_METRICS_BIND_ADDR=:9090")}.load(t)
+	_, problems := trial{absent: absences(), env: append(runnable(t), "TRICOT_METRICS_BIND_ADDR=:9090")}.load(t)
 	assert.Equal(t, []string{
-		`variable TRICOT_CERTS_STORE: certs.store = "consul": consul is not in this version; set certs.store: dir`,
 		`variable TRICOT_METRICS_BIND_ADDR: metrics.bind_addr = ":9090": metrics are not in this version; leave metrics.bind_addr empty`,
 	}, lines(problems))
 	trial{absent: absences(), env: runnable(t)}.good(t)
@@ -75,7 +74,7 @@ func TestLoad_AppliesTheAbsences(t *testing.T) {
 	require.NoError(t, err)
 	_, err = schema.Load(nil, []string{"TRICOT_METRICS_BIND_ADDR=:1", "TRICOT_CONFIG=" + write(t, "empty.yaml", "")})
 	assert.ErrorContains(t, err, "metrics are not in this version")
-	assert.ErrorContains(t, err, "consul is not in this version")
+	assert.ErrorContains(t, err, "acme is not in this version")
 	_, err = schema.Load(nil, append(runnable(t), "TRICOT_CONFIG="+write(t, "empty.yaml", "")))
 	assert.NoError(t, err)
 }

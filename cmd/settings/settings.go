@@ -127,6 +127,7 @@ type ACME struct {
 }
 
 // Consul is how to reach the agent. CACert, ClientCert and ClientKey are paths of PEM files, empty where there are none.
+// SnapshotPath is absolute, or empty where nothing is to be kept.
 type Consul struct {
 	Host          string `key:"host" default:"http://127.0.0.1:8500" is:"url" usage:"The http or https URL of the agent."`
 	CACert        string `key:"ca_cert" is:"certificate_file" usage:"A PEM file with the root to trust for an https agent."`
@@ -134,6 +135,8 @@ type Consul struct {
 	ClientKey     string `key:"client_key" is:"key_file" usage:"A PEM file with the private key of client_cert."`
 	TLSSkipVerify bool   `key:"tls_skip_verify" default:"false" usage:"Do not verify the certificate of an https agent."`
 	Token         string `key:"token" env:"CONSUL_HTTP_TOKEN" secret:"true" usage:"The ACL token."`
+	AllowStale    bool   `key:"allow_stale" default:"true" usage:"Let any server answer for the catalog, and not only the leader: faster, and it goes on without one."`
+	SnapshotPath  string `key:"snapshot_path" otherwise:"consul-snapshot.json in the default of certs.dir" usage:"The file to start from while Consul is away; none: no file."`
 	KVPrefix      string `key:"kv_prefix" default:"tricot/" is:"kv_prefix" usage:"The prefix of all that is kept in the key-value store."`
 }
 

@@ -89,6 +89,7 @@ func TestSettings_HaveTheDefaultsOfTheDesign(t *testing.T) {
 		"letsencrypt.email": "", "node_name": "", "site": "",
 		"consul.host": "http://127.0.0.1:8500", "consul.ca_cert": "", "consul.client_cert": "", "consul.client_key": "",
 		"consul.tls_skip_verify": "false", "consul.token": "", "consul.kv_prefix": "tricot/",
+		"consul.allow_stale": "true", "consul.snapshot_path": "/home/me/.local/share/tricot/consul-snapshot.json",
 		"http.bind_addr": "0.0.0.0:80", "https.bind_addr": "0.0.0.0:443", "metrics.bind_addr": "",
 		"middleware.compress.enabled": "false",
 		"middleware.compress.mime_types": "text/html,text/plain,text/css,text/javascript,text/xml,application/javascript," +
@@ -220,6 +221,16 @@ func TestLoad_WarnsOfVariablesThatSetNothing(t *testing.T) {
 		"variable TRICOT_NODENAME: no setting has this variable; did you mean TRICOT_NODE_NAME?",
 		"variable TRICOT_PORT: no setting has this variable",
 	}, warnings)
+}
+
+func TestSnapshotPath_IsBesideTheStateUnlessItIsSet(t *testing.T) {
+	path := func(value string) string {
+		return trial{uid: 0, env: append(runnable(t), "TRICOT_CONSUL_SNAPSHOT_PATH="+value)}.good(t).Consul.SnapshotPath
+	}
+	assert.Equal(t, "/var/lib/tricot/consul-snapshot.json", path(""))
+	assert.Equal(t, "/tmp/catalog", path("/tmp/catalog"))
+	assert.Empty(t, path("none"))
+	assert.True(t, filepath.IsAbs(path("catalog")))
 }
 
 func TestCertsDir_IsWhereTheMachineKeepsState(t *testing.T) {

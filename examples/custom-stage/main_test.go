@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -27,14 +28,6 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// freePort gives an address that nobody listens on.
-func freePort(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func TestCustomStage_RunsInThePipelineWithItsOwnSettings(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up") }))
 	defer backend.Close()
@@ -44,15 +37,23 @@ func TestCustomStage_RunsInThePipelineWithItsOwnSettings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "services.yaml")
 	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(services, []byte("9001"), []byte(port)), 0o644))
 
-	https := freePort(t)
 	command := exec.Command(build(t), "--config", "tricot.yaml", "--file-path", path, "--certs-dir", t.TempDir(),
-		"--http-bind-addr", freePort(t), "--https-bind-addr", https, "--middleware-maintenance-retry-after", "90s")
+		"--http-bind-addr", "127.0.0.1:0", "--https-bind-addr", "127.0.0.1:0", "--middleware-maintenance-retry-after", "90s")
 	command.Env = append(os.Environ(), "TRICOT_MIDDLEWARE_MAINTENANCE_MESSAGE=From the environment.")
-	var log bytes.Buffer
-	command.Stderr = &log
+	stderr, err := command.StderrPipe()
+	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
+	var log bytes.Buffer
+	ended, address := make(chan error, 1), make(chan string, 1)
+	go func() {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			log.WriteString(lines.Text() + "\n")
+			if _, found, is := strings.Cut(lines.Text(), "entrypoint=https address="); is && len(address) == 0 {
+				address <- found
+			}
+		}
+		ended <- command.Wait()
+	}()
 	defer func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		require.NoError(t, <-ended, "a signal ends it with exit code 0")
@@ -60,6 +61,12 @@ func TestCustomStage_RunsInThePipelineWithItsOwnSettings(t *testing.T) {
 			t.Log(log.String())
 		}
 	}()
+	var https string
+	select {
+	case https = <-address:
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "it does not listen")
+	}
 
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the certificate is not what this test is about

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -318,18 +319,21 @@ func (d *runningDemo) assertNoProcessLeft() {
 	assert.ErrorIs(d.t, syscall.Kill(-d.cmd.Process.Pid, 0), syscall.ESRCH)
 }
 
+// freePorts takes them from below those that the kernel hands out by itself, so that no connection of another test gets
+// one before the demo does.
 func freePorts(t *testing.T) ports {
 	t.Helper()
 	var ports ports
-	var listeners []net.Listener
 	for _, p := range ports.named() {
-		listener, err := net.Listen("tcp", loopback(0))
-		require.NoError(t, err)
-		listeners = append(listeners, listener)
-		*p.port = listener.Addr().(*net.TCPAddr).Port
-	}
-	for _, listener := range listeners {
-		require.NoError(t, listener.Close())
+		for *p.port == 0 {
+			port := 10000 + rand.IntN(20000)
+			listener, err := net.Listen("tcp", loopback(port))
+			if err != nil {
+				continue
+			}
+			defer listener.Close()
+			*p.port = port
+		}
 	}
 	return ports
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"github.com/tricot-proxy/tricot/pipeline"
 )
 
 // A coding is a content coding of RFC 9110, section 8.4.1.
@@ -32,7 +34,7 @@ func acceptedCoding(r *http.Request) coding {
 	if len(fields) == 0 || r.Method == http.MethodHead || r.Method == http.MethodConnect {
 		return identity
 	}
-	if lists(r.Header["Cache-Control"], "no-transform") {
+	if pipeline.HasToken(r.Header["Cache-Control"], "no-transform") {
 		return identity
 	}
 	return negotiate(fields)
@@ -123,18 +125,4 @@ func parseWeight(s string) int {
 		return 0
 	}
 	return weight
-}
-
-// lists says whether a field whose values are lists of tokens has this one, in any case.
-func lists(values []string, token string) bool {
-	for _, value := range values {
-		for more := true; more; {
-			var element string
-			element, value, more = strings.Cut(value, ",")
-			if strings.EqualFold(textproto.TrimString(element), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

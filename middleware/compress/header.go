@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/tricot-proxy/tricot/pipeline"
 )
 
 // unknownLength stands for a Content-Length that is missing or malformed.
@@ -43,7 +45,7 @@ func (r *rules) compressible(status int, header http.Header) bool {
 	if _, partial := header["Content-Range"]; partial {
 		return false
 	}
-	return !encoded(header) && !lists(header["Cache-Control"], "no-transform")
+	return !encoded(header) && !pipeline.HasToken(header["Cache-Control"], "no-transform")
 }
 
 func contentLength(header http.Header) int64 {
@@ -67,7 +69,7 @@ func encoded(header http.Header) bool {
 
 // addVary adds Accept-Encoding to what Vary lists.
 func addVary(header http.Header) {
-	if values := header["Vary"]; !lists(values, "Accept-Encoding") && !lists(values, "*") {
+	if values := header["Vary"]; !pipeline.HasToken(values, "Accept-Encoding") && !pipeline.HasToken(values, "*") {
 		header["Vary"] = append(values[:len(values):len(values)], "Accept-Encoding")
 	}
 }

@@ -2,7 +2,9 @@
 //
 // It needs the route stage before it, and acts on what the balance and transport stages after it leave in the request's
 // [pipeline.State]: on a response that comes from a backend (Answered is set), each of that backend's Headers replaces
-// what the backend itself sent under that name. A name with several values gives several fields.
+// what the backend itself sent under that name. A name with several values gives several fields. One thing stays: where
+// Vary listed Accept-Encoding it goes on to, for the compress stage may have chosen the coding by it, and a cache that is not
+// told hands the compressed response to clients that cannot read it (RFC 9110, section 12.5.5).
 //
 // Responses of Tricot's own (an error, a redirect) keep what they have, and so do informational ones (1xx): they are
 // not the response. A 101 is one, so a WebSocket handshake carries the headers too. Trailers are left alone.
@@ -12,6 +14,7 @@ package headers
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -22,6 +25,9 @@ const Name = "headers"
 
 // Needs is the stage that has to be before it.
 const Needs = "route"
+
+// encoding is what stays in Vary.
+const encoding = "Accept-Encoding"
 
 // New gives the stage. It may be used by many goroutines at once and allocates nothing for a request.
 func New() func(next http.Handler) http.Handler {
@@ -58,7 +64,12 @@ func (x *response) begin() {
 	}
 	header := x.ResponseWriter.Header()
 	for _, h := range x.state.Backend.Headers {
-		header[h.Name] = h.Values
+		values := h.Values
+		if h.Name == "Vary" && pipeline.HasToken(header["Vary"], encoding) &&
+			!pipeline.HasToken(values, encoding) && !pipeline.HasToken(values, "*") {
+			values = append(slices.Clip(values), encoding)
+		}
+		header[h.Name] = values
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,27 @@ func TestHeaders_ReplacesWhatTheBackendSent(t *testing.T) {
 	assert.Equal(t, []string{"web"}, response.Header["X-Served-By"])
 	assert.Equal(t, []string{"a", "b"}, response.Header["X-Two"])
 	assert.Equal(t, []string{"kept"}, response.Header["X-Other"])
+}
+
+func TestHeaders_KeepsAcceptEncodingInVaryForTheCompressStage(t *testing.T) {
+	for _, c := range []struct {
+		tag, before, want []string
+	}{
+		{[]string{"Origin"}, []string{"Cookie, accept-encoding"}, []string{"Origin", "Accept-Encoding"}},
+		{[]string{"Origin", "accept-encoding"}, []string{"Accept-Encoding"}, []string{"Origin", "accept-encoding"}},
+		{[]string{"*"}, []string{"Accept-Encoding"}, []string{"*"}},
+		{[]string{"Origin"}, []string{"Cookie"}, []string{"Origin"}},
+		{[]string{"Origin"}, nil, []string{"Origin"}},
+	} {
+		varying := &pipeline.Backend{Headers: []pipeline.Header{{Name: "Vary", Values: slices.Clip(c.tag)}}}
+		response := get(t, serve(t, func(state *pipeline.State, w http.ResponseWriter) {
+			state.Backend, state.Answered = varying, time.Now()
+			w.Header()["Vary"] = c.before
+			w.WriteHeader(http.StatusOK)
+		}))
+		assert.Equal(t, c.want, response.Header["Vary"])
+		assert.Equal(t, c.tag, varying.Headers[0].Values, "the backend's own values stay as they are")
+	}
 }
 
 func TestHeaders_LeavesTheBackendsValuesAlone(t *testing.T) {

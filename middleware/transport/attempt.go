@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tricot-proxy/tricot/pipeline"
 )
 
 // maxInformational is how many 1xx responses one request may have. A backend that reports its progress (102) sends a few.
@@ -33,7 +35,7 @@ type attempt struct {
 
 func newAttempt(w http.ResponseWriter, r *http.Request, body *requestBody) *attempt {
 	a := &attempt{w: w, r: r, body: body, over: make(chan struct{})}
-	if body != nil && r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue") {
+	if body != nil && r.ProtoAtLeast(1, 1) && pipeline.HasToken(r.Header["Expect"], "100-continue") {
 		body.wait = a.proceed
 	}
 	return a

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,4 +40,34 @@ func TestServerName_IsTheBackendsWhereTheClientAskedForNone(t *testing.T) {
 	backend := &pipeline.Backend{Scheme: pipeline.HTTPS, Address: "backend.example:443"}
 	assert.Equal(t, "backend.example", serverName(&http.Request{Host: "not a host"}, backend))
 	assert.Equal(t, "app.example", serverName(&http.Request{Host: "APP.example:8443"}, backend))
+}
+
+func TestExchange_BoundsTheRestOfARequestThatIsAnsweredAlready(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("content"))
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		x := &exchange{w: w, r: r, body: newRequestBody(r), control: http.NewResponseController(w)}
+		if read {
+			_, _ = io.Copy(io.Discard, x.body)
+		}
+		x.closeAfter()
+		x.linger()
+		if read {
+			assert.Empty(t, w.Header().Get("Connection"))
+			assert.True(t, w.read.IsZero())
+		} else {
+			assert.Equal(t, "close", w.Header().Get("Connection"))
+			assert.WithinDuration(t, time.Now().Add(lingerTimeout), w.read, time.Minute)
+		}
+	}
+}
+
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error {
+	d.read = at
+	return nil
 }

@@ -8,19 +8,17 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// hopByHop lists the fields that are for the next connection only, named by Connection or not (RFC 9110, section
-// 7.6.1; RFC 9110, section 11.7 for the Proxy-Auth* fields, which are not for this kind of proxy).
-var hopByHop = [...]string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Http2-Settings",
-}
-
-// removeHopByHop leaves the fields that are for the other end.
+// removeHopByHop leaves the fields that are for the other end: not those that Connection names, and not those that are
+// for the next connection only whether it names them or not (RFC 9110, section 7.6.1; section 11.7 for the Proxy-Auth*
+// fields, which are not for this kind of proxy).
 func removeHopByHop(header http.Header) {
 	for name := range tokens(header["Connection"]) {
 		header.Del(name)
 	}
-	for _, name := range hopByHop {
+	for _, name := range [...]string{
+		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Http2-Settings",
+	} {
 		delete(header, name)
 	}
 }
@@ -60,14 +58,4 @@ func tokens(values []string) iter.Seq[string] {
 			}
 		}
 	}
-}
-
-// hasToken compares without regard to case.
-func hasToken(values []string, token string) bool {
-	for t := range tokens(values) {
-		if strings.EqualFold(t, token) {
-			return true
-		}
-	}
-	return false
 }

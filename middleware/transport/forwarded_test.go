@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline"
 )
 
 func TestSetForwarded_BelievesTrustedPeersOnly(t *testing.T) {
@@ -115,7 +117,7 @@ func FuzzRemoveHopByHop(f *testing.F) {
 	f.Add(",, \t,", "a b, Content-Type")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		header := http.Header{"Connection": {a, b}, "Upgrade": {"x"}, "X-Named": {"1"}, "Content-Type": {"2"}}
-		named := hasToken(header["Connection"], "x-named")
+		named := pipeline.HasToken(header["Connection"], "x-named")
 		removeHopByHop(header)
 		_, kept := header["X-Named"]
 		assert.Equal(t, !named, kept)

@@ -21,7 +21,7 @@ func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, upg
 	case upgrade != "":
 		header["Connection"] = []string{"Upgrade"}
 		header["Upgrade"] = []string{upgrade}
-	case hasToken(r.Header["Te"], "trailers"):
+	case pipeline.HasToken(r.Header["Te"], "trailers"):
 		header["Te"] = []string{"trailers"}
 		if backend.Scheme == pipeline.HTTP { // HTTP/2 has no Connection
 			header["Connection"] = []string{"TE"}

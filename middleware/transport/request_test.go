@@ -92,6 +92,17 @@ func TestTransport_NamesTheBackendWhereTheClientNamesNoHost(t *testing.T) {
 	_, head := front.exchangeRaw(t, "GET", "GET / HTTP/1.0\r\n\r\n")
 	assert.Contains(t, head, "Host: "+backend.Address+"\r\n")
 	assert.NotContains(t, head, "X-Forwarded-Host")
+
+	secure := newSecureBackend(t, nil, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })
+	_, host := newFront(t, secure, setting{}).exchangeRaw(t, "GET", "GET / HTTP/1.0\r\n\r\n")
+	assert.Equal(t, secure.Address, host)
+}
+
+func TestTransport_PassesNoExpectationOfHTTP10On(t *testing.T) {
+	front := newFront(t, echoHead(t), setting{})
+	_, head := front.exchangeRaw(t, "POST", "POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab")
+	assert.Contains(t, head, "Content-Length: 2\r\n")
+	assert.NotContains(t, head, "Expect")
 }
 
 func TestTransport_FramesTheBodyAsTheClientDid(t *testing.T) {

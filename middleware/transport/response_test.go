@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,7 +57,7 @@ func TestTransport_KeepsWhatStagesBeforeSet(t *testing.T) {
 }
 
 func TestTransport_DropsHopByHopResponseFields(t *testing.T) {
-	front := newFront(t, answering(t, "HTTP/1.1 200 OK\r\nConnection: keep-alive , x-named,\r\nX-Named: 1\r\nKeep-Alive: 5\r\n"+
+	front := newFront(t, answering(t, "HTTP/1.1 200 OK\r\nConnection: x-none , x-named,\r\nX-Named: 1\r\nKeep-Alive: 5\r\n"+
 		"Proxy-Connection: x\r\nProxy-Authenticate: x\r\nUpgrade: h3\r\nTransfer-Encoding: chunked\r\nX-Kept: 1\r\n\r\n0\r\n\r\n"), setting{secure: true})
 	response, _ := front.get(t, "/")
 	assert.Equal(t, "1", response.Header.Get("X-Kept"))
@@ -134,6 +136,8 @@ func TestTransport_GivesEachPieceWhenItArrives(t *testing.T) {
 		for _, contentType := range []string{"text/event-stream; charset=utf-8", "application/x-ndjson"} {
 			t.Run(contentType, func(t *testing.T) {
 				next := make(chan struct{})
+				end := sync.OnceFunc(func() { close(next) })
+				defer end()
 				front := newFront(t, newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", contentType)
 					_ = http.NewResponseController(w).Flush()
@@ -152,7 +156,7 @@ func TestTransport_GivesEachPieceWhenItArrives(t *testing.T) {
 					require.NoError(t, err)
 					assert.Equal(t, "data: x\n", line)
 				}
-				close(next)
+				end()
 				_, err = lines.ReadByte()
 				assert.Equal(t, io.EOF, err)
 			})
@@ -162,6 +166,8 @@ func TestTransport_GivesEachPieceWhenItArrives(t *testing.T) {
 
 func TestTransport_GivesEventsOfAKnownLengthWhenTheyArrive(t *testing.T) {
 	next := make(chan struct{})
+	end := sync.OnceFunc(func() { close(next) })
+	defer end()
 	front := newFront(t, newRawBackend(t, func(c *wire) {
 		if c.head() == "" {
 			return
@@ -176,7 +182,7 @@ func TestTransport_GivesEventsOfAKnownLengthWhenTheyArrive(t *testing.T) {
 	first := make([]byte, 2)
 	_, err = io.ReadFull(response.Body, first)
 	require.NoError(t, err)
-	close(next)
+	end()
 	rest, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	assert.Equal(t, "a\nb\n", string(first)+string(rest))
@@ -422,4 +428,39 @@ func TestTransport_UsesAConnectionAgainAndOutlivesItsEnd(t *testing.T) {
 		require.Equal(t, http.StatusOK, response.StatusCode, body)
 	}
 	assert.Len(t, served, 20)
+}
+
+func TestTransport_KeepsNoMoreIdleConnectionsThanItMayAndNoLonger(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options Options
+		clients int
+	}{
+		{"more than one", Options{MaxIdlePerBackend: 1}, 2},
+		{"for longer", Options{IdleTimeout: 10 * time.Millisecond}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			arrived, answer, ends := make(chan struct{}, 2), make(chan struct{}), make(chan error, 2)
+			front := newFront(t, newRawBackend(t, func(w *wire) {
+				defer context.AfterFunc(t.Context(), func() { w.Conn.Close() })() // one that may be kept is
+				w.head()
+				arrived <- struct{}{}
+				<-answer
+				w.send(ok("x"))
+				_, err := w.ReadByte()
+				ends <- err
+			}), setting{options: c.options})
+			release := sync.OnceFunc(func() { close(answer) })
+			defer release()
+			for range c.clients {
+				go front.Client().Do(front.request(t, "GET", "/", nil))
+				receive(t, arrived, "request at the backend")
+			}
+			release()
+			for range c.clients {
+				assert.Equal(t, http.StatusOK, front.state(t).Status)
+			}
+			assert.ErrorIs(t, receive(t, ends, "end of a connection"), io.EOF)
+		})
+	}
 }

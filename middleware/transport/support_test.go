@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -239,7 +240,9 @@ func (f *front) get(t *testing.T, path string) (*http.Response, string) {
 
 func (f *front) request(t *testing.T, method, path string, body io.Reader) *http.Request {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, f.URL+path, body)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, method, f.URL+path, body)
 	require.NoError(t, err)
 	return request
 }

@@ -21,7 +21,7 @@ import (
 // there are none, or none that can be passed on. A server may ignore the wish (RFC 9110, section 7.8), and this one does
 // where the request has a body, which would have to be told from the new protocol's first bytes.
 func upgradeOf(r *http.Request) string {
-	if r.ProtoMajor != 1 || r.ProtoMinor == 0 || r.ContentLength != 0 || !hasToken(r.Header["Connection"], "upgrade") {
+	if r.ProtoMajor != 1 || r.ProtoMinor == 0 || r.ContentLength != 0 || !pipeline.HasToken(r.Header["Connection"], "upgrade") {
 		return ""
 	}
 	var protocols []string

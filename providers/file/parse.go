@@ -24,11 +24,14 @@ type Error struct {
 	Reason string
 }
 
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.Where() + ": " + e.Reason }
+
+// Where is the file, and the line where there is one: "services.yaml:3".
+func (e *Error) Where() string {
 	if e.Line == 0 {
-		return e.File + ": " + e.Reason
+		return e.File
 	}
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Reason)
+	return fmt.Sprintf("%s:%d", e.File, e.Line)
 }
 
 // parse reads the content of a services file, with the name that its errors give it.

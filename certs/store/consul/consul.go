@@ -31,7 +31,7 @@ const (
 	DefaultPrefix     = "tricot/"
 	DefaultSessionTTL = 15 * time.Second
 	DefaultTimeout    = 10 * time.Second
-	DefaultWait       = time.Minute
+	DefaultWait       = 15 * time.Second
 )
 
 // The bounds of [Options].
@@ -58,7 +58,8 @@ type Options struct {
 	// Timeout is how long one operation may take while Consul does not answer, or not well; the wait for a lock that another
 	// holds is not counted. 0: [DefaultTimeout].
 	Timeout time.Duration
-	// Wait is how long one blocking query waits for a change before it is asked anew, up to 10 min. 0: [DefaultWait].
+	// Wait is how long one blocking query waits for a change before it is asked anew, up to 10 min; it bounds with Timeout
+	// how long a server that has vanished without a word goes unnoticed. 0: [DefaultWait].
 	Wait time.Duration
 }
 

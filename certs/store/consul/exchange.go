@@ -12,9 +12,17 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/hashicorp/consul/api"
+
+	"github.com/tricot-proxy/tricot/certs/store"
 )
 
-// persist repeats try for as long as it fails in a way that may pass, and ctx and Options.Timeout allow.
+// tries is how many tries have room in Options.Timeout where none is answered.
+const tries = 3
+
+// persist repeats try for as long as it fails in a way that may pass, and ctx and Options.Timeout allow. One try has a part
+// of that time: an agent waits for a server that has died without a word until it hears of its death, and asks another
+// server only what it is asked then. What is given up may still be done later, so that every try that writes is one of which
+// it does no harm.
 func (s *Store) persist(ctx context.Context, try func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -24,7 +32,7 @@ func (s *Store) persist(ctx context.Context, try func(context.Context) error) er
 	pause := newPause(50*time.Millisecond, time.Second)
 	var last error
 	for {
-		err := try(bounded)
+		err := s.once(bounded, try)
 		if err == nil || !passing(err) {
 			return err
 		}
@@ -39,6 +47,12 @@ func (s *Store) persist(ctx context.Context, try func(context.Context) error) er
 		}
 		return fmt.Errorf("given up after %v: %w", s.timeout, last)
 	}
+}
+
+func (s *Store) once(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout/tries)
+	defer cancel()
+	return try(ctx)
 }
 
 // A pause is the time between two tries: it grows, and differs between those who all failed at once.
@@ -65,7 +79,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// put does one request that is not a query. out may be nil.
+// put does one request that is no query, and decodes its answer into out.
 func (s *Store) put(ctx context.Context, path string, in, out any) error {
 	return s.exchange(ctx, http.MethodPut, path, slog.Attr{}, func(ctx context.Context) error {
 		_, err := s.client.Raw().Write(path, in, out, new(api.WriteOptions).WithContext(ctx))
@@ -117,7 +131,7 @@ func passing(err error) bool {
 	var refused *refusal
 	var distrust *tls.CertificateVerificationError
 	switch {
-	case err == nil, errors.As(err, &refused), errors.As(err, &distrust):
+	case err == nil, errors.Is(err, store.ErrNotFound), errors.As(err, &refused), errors.As(err, &distrust):
 		return false
 	case errors.As(err, &said):
 		return said.code >= http.StatusInternalServerError || said.code == http.StatusTooManyRequests

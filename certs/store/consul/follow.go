@@ -16,8 +16,8 @@ import (
 // the more changes are told together.
 const (
 	minGap    = 50 * time.Millisecond
-	maxGap    = 500 * time.Millisecond
-	gapPerMiB = 50 * time.Millisecond
+	maxGap    = 250 * time.Millisecond
+	gapPerMiB = 25 * time.Millisecond
 )
 
 // Follow is as [store.Store] says. It waits in one blocking query.

@@ -47,7 +47,7 @@ func (s *Store) newSession(ctx context.Context, key string) (*session, error) {
 			"LockDelay": "0s",
 		}, &made)
 		if err == nil && made.ID == "" {
-			err = errors.New("the answer names no session")
+			err = errors.New("the answer does not name the session")
 		}
 		return err
 	})
@@ -108,7 +108,12 @@ func (se *session) renewOnce(end time.Time) error {
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, min(se.store.timeout, se.store.ttl/3))
 	defer cancel()
-	return se.store.put(ctx, "/v1/session/renew/"+se.id, nil, nil)
+	var renewed []struct{ ID string }
+	err := se.store.put(ctx, "/v1/session/renew/"+se.id, nil, &renewed)
+	if err == nil && (len(renewed) != 1 || renewed[0].ID != se.id) {
+		err = errors.New("the answer does not name the session")
+	}
+	return err
 }
 
 // watch waits, once the lock is held, until it is held no longer: the renewals would learn that only when it is their
@@ -153,6 +158,11 @@ func (se *session) end(ctx context.Context) error {
 	se.cancel()
 	se.work.Wait()
 	return se.store.persist(ctx, func(ctx context.Context) error {
-		return se.store.put(ctx, "/v1/session/destroy/"+se.id, nil, nil)
+		var done bool
+		err := se.store.put(ctx, "/v1/session/destroy/"+se.id, nil, &done)
+		if err == nil && !done {
+			err = errors.New("the answer does not say that it was done")
+		}
+		return err
 	})
 }

@@ -90,20 +90,27 @@ func (s *Store) delete(ctx context.Context, key string) error {
 	if err := store.CheckKey(key); err != nil {
 		return err
 	}
-	unsure := false
-	err := s.persist(ctx, func(ctx context.Context) error {
-		_, err := s.transact(ctx,
-			&api.KVTxnOp{Verb: api.KVGet, Key: s.prefix + key}, // fails where there is none
-			&api.KVTxnOp{Verb: api.KVDelete, Key: s.prefix + key})
-		unsure = unsure || passing(err)
-		return err
+	unsure := false // an earlier try may have deleted it, though nobody said so
+	return s.persist(ctx, func(ctx context.Context) error {
+		for {
+			there, _, err := s.get(ctx, s.prefix+key, 0)
+			switch {
+			case err != nil:
+				return err
+			case there == nil && unsure:
+				return nil
+			case there == nil:
+				return store.ErrNotFound
+			}
+			// By version, so that a try that is done late deletes no later record.
+			_, err = s.transact(ctx,
+				&api.KVTxnOp{Verb: api.KVCheckIndex, Key: there.Key, Index: there.ModifyIndex},
+				&api.KVTxnOp{Verb: api.KVDelete, Key: there.Key})
+			var refused *refusal
+			if !errors.As(err, &refused) { // else it is another one by now, or none
+				unsure = unsure || passing(err)
+				return err
+			}
+		}
 	})
-	var refused *refusal
-	switch {
-	case !errors.As(err, &refused):
-		return err
-	case unsure: // an earlier try may have removed it, and in any case it is gone
-		return nil
-	}
-	return store.ErrNotFound
 }

@@ -1,0 +1,232 @@
+package main_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/providers/consul/consultest"
+)
+
+const (
+	refuses        = "Consul refuses what it is asked"
+	refusesNoMore  = "Consul does not refuse what it is asked any more"
+	exchanged      = "exchange with Consul"
+	wrongToken     = "c0ffee00-0000-4000-8000-000000000000"
+	enoughAttempts = 4 // at a query that does not work, to say that their failures are told once
+)
+
+// rule finds one rule of an ACL policy in Consul's language, on a line or on several.
+var rule = regexp.MustCompile(`(?:node|service|key|session)(?:_prefix)?\s+"[^"]*"\s*\{[^}]*\}`)
+
+// leastPolicy gives the rules that the documentation calls the least, of the provider and of the store, for Tricot at an
+// agent of a node.
+func leastPolicy(t *testing.T, node string) string {
+	t.Helper()
+	found := map[string]bool{}
+	for _, path := range []string{"../../providers/consul/consul.go", "../../certs/store/consul/README.md"} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if strings.HasSuffix(path, ".md") { // where what is not the least stands beside
+			_, block, _ := strings.Cut(string(text), "```hcl\n")
+			block, _, _ = strings.Cut(block, "```")
+			text = []byte(block)
+		}
+		rules := rule.FindAllString(strings.ReplaceAll(string(text), "NODE", node), -1)
+		require.NotEmpty(t, rules, "%s has a policy", path)
+		for _, rule := range rules {
+			found[strings.Join(strings.Fields(rule), " ")] = true
+		}
+	}
+	rules := ""
+	for rule := range found {
+		rules += rule + "\n"
+	}
+	return rules
+}
+
+func TestConsul_EverythingWorksWithTheLeastPolicyThatIsDocumented(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Dev(t, consultest.Options{ACL: true})
+	token := agent.NewToken(leastPolicy(t, agent.NodeName))
+	p := startOnConsul(t, agent, config{"consul.token": token, "log.level": "debug"})
+	web := naming(t, "web")
+	web.registerWith(t, agent, "web", "tricot app.test")
+	p.awaitCertificate("app.test")
+	client := p.client(t, http2)
+	p.awaitBody(client, "https://app.test/", "web")
+	require.NoError(t, setCheck(agent, "web", "", api.HealthCritical))
+	p.awaitStatus(client, "https://app.test/", http.StatusServiceUnavailable)
+	require.NoError(t, setCheck(agent, "web", "", api.HealthPassing))
+	p.awaitBody(client, "https://app.test/", "web")
+	assert.Empty(t, p.logLines("WARN"))
+	assert.Empty(t, p.logLines("ERROR"))
+	assert.Empty(t, p.logLines(" status=403"))
+	assert.Empty(t, p.logLines("Permission denied"))
+}
+
+func TestConsul_TokenThatMayNotIsOneMessageUntilItMay(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Dev(t, consultest.Options{ACL: true})
+	acl := agent.Client().ACL()
+	for _, test := range []struct{ name, token string }{
+		{"wrong", wrongToken},
+		{"none", ""},
+		{"without rights", agent.NewToken("")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			host := strings.ReplaceAll(test.name, " ", "-") + ".test"
+			naming(t, test.name).registerOn(t, agent.Client(), "machine", "", host, "tricot "+host)
+			p := startOnConsul(t, agent, config{"consul.token": test.token, "log.level": "debug",
+				"consul.kv_prefix": host + "/", "middleware.redirect.enabled": false})
+			attempts := func() int { return len(p.logLines("DEBUG", exchanged, "path=/v1/catalog/services")) }
+			p.eventually(func() bool { return p.mustRun() && attempts() >= enoughAttempts }, "it is not tried again")
+			assertOnce(t, p, "ERROR", "WARN")
+			assert.Len(t, p.logLines("ERROR", refuses, "consul.token", "node:read", "service:read"), 1)
+			assert.Empty(t, p.logLines(goesAway))
+			assert.Equal(t, http.StatusNotFound, get(t, p.plainClient(t), "http://"+host+"/").StatusCode)
+			if test.token == "" || test.token == wrongToken {
+				return
+			}
+
+			self, _, err := acl.TokenReadSelf(&api.QueryOptions{Token: test.token})
+			require.NoError(t, err)
+			_, _, err = acl.PolicyUpdate(&api.ACLPolicy{ID: self.Policies[0].ID, Name: self.Policies[0].Name, Rules: strings.
+				ReplaceAll(leastPolicy(t, agent.NodeName), "tricot/", host+"/")}, nil)
+			require.NoError(t, err)
+			p.awaitLog(refusesNoMore)
+			p.awaitBody(p.plainClient(t), "http://"+host+"/", test.name)
+			p.awaitCertificate(host)
+			assertOnce(t, p, "ERROR", "WARN")
+			assert.Len(t, p.logLines(refusesNoMore), 1)
+		})
+	}
+}
+
+// assertOnce wants no line of these levels twice but for its time and what it is about.
+func assertOnce(t *testing.T, p *proxy, levels ...string) {
+	t.Helper()
+	told := map[string]int{}
+	for _, level := range levels {
+		for _, line := range p.logLines("level=" + level) {
+			_, line, _ = strings.Cut(line, "level=")
+			told[line]++
+			t.Log(line)
+		}
+	}
+	for line, times := range told {
+		assert.Equal(t, 1, times, line)
+	}
+}
+
+func TestConsul_WithTLSSaysOnceWhatIsWrongWithTheCredentials(t *testing.T) {
+	t.Parallel()
+	right, others := consultest.NewTLS(t), consultest.NewTLS(t)
+	right.VerifyIncoming = true
+	agent := consultest.Dev(t, consultest.Options{TLS: right})
+	naming(t, "web").registerOn(t, agent.Client(), "machine", "", "web", "tricot app.test")
+	plain := "http" + strings.TrimPrefix(agent.HTTP, "https")
+	for _, test := range []struct {
+		name    string
+		changes config
+		hint    string // empty: it works
+	}{
+		{"right", nil, ""},
+		{"unverified", config{"consul.ca_cert": nil, "consul.tls_skip_verify": true}, ""},
+		{"wrong CA", config{"consul.ca_cert": others.CA}, "consul.ca_cert"},
+		{"no CA", config{"consul.ca_cert": nil}, "consul.ca_cert"},
+		{"no client certificate", config{"consul.client_cert": nil, "consul.client_key": nil}, "consul.client_cert"},
+		{"wrong client certificate", config{"consul.client_cert": others.ClientCert, "consul.client_key": others.ClientKey}, "consul.client_cert"},
+		{"http", config{"consul.host": plain}, "https"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			settings := trusting(right)
+			for key, value := range test.changes {
+				settings[key] = value
+			}
+			settings["log.level"] = "debug"
+			settings["consul.kv_prefix"] = strings.ReplaceAll(test.name, " ", "-") + "/"
+			p := startOnConsul(t, agent, settings)
+			if test.hint == "" {
+				p.awaitCertificate("app.test")
+				assert.Equal(t, "web", get(t, p.client(t, http2), "https://app.test/").body)
+				assert.Empty(t, p.logLines("ERROR"))
+				return
+			}
+			p.eventually(func() bool {
+				return p.mustRun() && len(p.logLines("DEBUG", exchanged, "path=/v1/catalog/services")) >= enoughAttempts
+			}, "it is not tried again")
+			assert.Len(t, p.logLines("ERROR", refuses, "hint=", test.hint), 1)
+			assertOnce(t, p, "ERROR", "WARN")
+		})
+	}
+}
+
+func TestConsul_NoLogHasATokenAKeyOrAServiceOfOthers(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Dev(t, consultest.Options{ACL: true})
+	client := agent.Client()
+	token := agent.NewToken(leastPolicy(t, agent.NodeName))
+	naming(t, "vault").registerWith(t, agent, "alien-vault", "alien-tag")
+	web := naming(t, "web")
+	web.registerWith(t, agent, "web", "tricot app.test", "alien-word beside")
+	p := startOnConsul(t, agent, config{"consul.token": token, "log.level": "trace"})
+	p.awaitCertificate("app.test")
+	secure := p.client(t, http2)
+	p.awaitBody(secure, "https://app.test/", "web")
+	keys := keysOf(t, client)
+	require.NotEmpty(t, keys)
+	require.NoError(t, setCheck(agent, "alien-vault", "alien-output", api.HealthCritical))
+	require.NoError(t, setCheck(agent, "web", "alien-output", api.HealthCritical))
+	p.awaitStatus(secure, "https://app.test/", http.StatusServiceUnavailable)
+
+	// What goes wrong does not quote it either.
+	self, _, err := client.ACL().TokenReadSelf(&api.QueryOptions{Token: token})
+	require.NoError(t, err)
+	_, err = client.ACL().TokenDelete(self.AccessorID, nil)
+	require.NoError(t, err)
+	naming(t, "next").registerWith(t, agent, "next", "tricot next.test")
+	p.awaitLog("ERROR", refuses)
+	agent.Stop()
+	p.awaitLog("DEBUG", exchanged, "connection refused")
+	agent.Restart()
+
+	assert.Equal(t, 0, p.stop())
+	log := p.log()
+	assert.NotContains(t, log, token)
+	assert.NotContains(t, log, "PRIVATE KEY")
+	assert.NotContains(t, log, "alien")
+	for _, key := range keys {
+		assert.NotContains(t, log, key)
+	}
+}
+
+// keysOf gives the lines of the private keys that the store has.
+func keysOf(t *testing.T, client *api.Client) []string {
+	t.Helper()
+	pairs, _, err := client.KV().List("tricot/", nil)
+	require.NoError(t, err)
+	var lines []string
+	for _, pair := range pairs {
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal(pair.Value, &fields), pair.Key)
+		for _, field := range fields {
+			text, _ := field.(string)
+			if _, key, found := strings.Cut(text, "PRIVATE KEY-----"); found {
+				key, _, _ = strings.Cut(key, "-----END")
+				lines = append(lines, strings.Fields(key)...)
+			}
+		}
+	}
+	return slices.Compact(lines)
+}
