@@ -56,13 +56,15 @@ func TestReadme_ItsFiveLinesEndWithAnAnswerOverHTTPS(t *testing.T) {
 	// All that the lines start is one process group, of which nothing is left afterwards.
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
-	output, err = shell.CombinedOutput()
+	var said strings.Builder
+	shell.Stdout, shell.Stderr = &said, &said
+	require.NoError(t, shell.Start())
 	defer func() { _ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }() // an error means that nothing is left
-	require.NoError(t, err, string(output))
+	require.NoError(t, shell.Wait(), &said)
 
-	assert.Contains(t, string(output), "200 OK, X-Served-By: hello\n")
-	assert.Contains(t, string(output), "Hello from Node: GET https://localhost:"+https+"/\n")
-	assert.NotContains(t, string(output), "does not take the deregistration")
+	assert.Contains(t, said.String(), "200 OK, X-Served-By: hello\n")
+	assert.Contains(t, said.String(), "Hello from Node: GET https://localhost:"+https+"/\n")
+	assert.NotContains(t, said.String(), "does not take the deregistration")
 	require.Eventually(t, func() bool {
 		return syscall.Kill(-shell.Process.Pid, 0) == syscall.ESRCH
 	}, 20*time.Second, 10*time.Millisecond, "the last line ends all")

@@ -41,7 +41,6 @@ func classifyTLS(err error) (kind, string) {
 		authority  x509.UnknownAuthorityError
 		hostname   x509.HostnameError
 		invalid    x509.CertificateInvalidError
-		alert      tls.AlertError
 		plain      tls.RecordHeaderError
 	)
 	switch {
@@ -51,7 +50,7 @@ func classifyTLS(err error) (kind, string) {
 		return refused, "check consul.host: the agent's certificate is for another name"
 	case errors.As(err, &invalid), errors.As(err, &unverified):
 		return refused, "check the agent's certificate, and consul.ca_cert"
-	case errors.As(err, &alert):
+	case isAlert(err):
 		return refused, "check consul.client_cert and consul.client_key: the agent ended the handshake"
 	case errors.As(err, &plain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return refused, "consul.host has to begin with http, not https"

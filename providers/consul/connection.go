@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -39,7 +38,6 @@ type Connection struct {
 }
 
 const (
-	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	// idleTimeout closes connections that no query has used for longer than it takes to ask again.
 	idleTimeout = 90 * time.Second
@@ -47,9 +45,6 @@ const (
 	// the answer may take.
 	pingAfter, pingTimeout = 15 * time.Second, 15 * time.Second
 )
-
-// keepAlive has the kernel notice after half a minute that the machine at the other end has vanished.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 var errClientCertificate = errors.New("read the client certificate")
 
@@ -77,7 +72,7 @@ func Connect(c Connection) (*api.Client, error) {
 		PathPrefix: strings.TrimRight(host.Path, "/"),
 		Token:      c.Token,
 		HttpClient: &http.Client{
-			Transport:     &exchanges{next: transport(secure), log: log},
+			Transport:     &exchanges{next: &verdict{next: transport(host.Scheme, secure), dial: dial, config: secure}, log: log},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -94,11 +89,14 @@ func Connect(c Connection) (*api.Client, error) {
 
 // transport has no limit of connections, and none of those that it keeps: each blocking query over HTTP/1.1 holds one, and
 // takes it up again.
-func transport(secure *tls.Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}
+func transport(scheme string, secure *tls.Config) *http.Transport {
+	connect := dial
+	if scheme == "http" {
+		connect = dialPlain
+	}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
+		DialContext:         connect,
 		TLSClientConfig:     secure,
 		TLSHandshakeTimeout: handshakeTimeout,
 		ForceAttemptHTTP2:   true,

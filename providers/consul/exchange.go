@@ -9,7 +9,7 @@ import (
 // exchanges logs what is asked and answered. Bodies and headers, which hold the token, stay out of it, and so does all of
 // the query but the index.
 type exchanges struct {
-	next *http.Transport
+	next http.RoundTripper
 	log  *slog.Logger
 }
 
@@ -30,6 +30,3 @@ func (e *exchanges) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.log.Debug("exchange with Consul", attributes...)
 	return response, err
 }
-
-// CloseIdleConnections is for [http.Client.CloseIdleConnections].
-func (e *exchanges) CloseIdleConnections() { e.next.CloseIdleConnections() }

@@ -61,7 +61,7 @@ func ours(e *api.ServiceEntry) bool {
 }
 
 // checkEntries refuses an answer that Consul would not give.
-func checkEntries(entries []*api.ServiceEntry) error {
+func checkEntries(entries []*api.ServiceEntry, _ *api.QueryMeta) error {
 	incomplete := func(e *api.ServiceEntry) bool {
 		return e == nil || e.Node == nil || e.Node.Node == "" || e.Service == nil || e.Service.ID == "" ||
 			slices.Contains(e.Checks, nil)

@@ -13,16 +13,19 @@ func (c *catalog) askNode() {
 			o.Filter = `ID == ""`
 			return c.options.Client.Catalog().Node(c.options.Node, o)
 		},
-		check: func(n *api.CatalogNode) error {
+		check: func(n *api.CatalogNode, _ *api.QueryMeta) error {
 			if n != nil && n.Node == nil {
 				return errNonsense
 			}
 			return nil
 		},
-		empty: func(n *api.CatalogNode) bool { return n == nil },
+		empty: unknown,
+		bare:  unknown,
 		tell:  c.locate,
 	})
 }
+
+func unknown(n *api.CatalogNode) bool { return n == nil }
 
 // locate is told this Tricot's own node, nil where Consul does not know it.
 func (c *catalog) locate(n *api.CatalogNode) {

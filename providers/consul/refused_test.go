@@ -154,6 +154,22 @@ func TestRun_NeedsTheRightTLS(t *testing.T) {
 	})
 }
 
+// The alert races with the first request, so once would prove little.
+func TestConnect_TellsWhatTheAgentHasAgainstTheCertificateEveryTime(t *testing.T) {
+	t.Parallel()
+	files, others := consultest.NewTLS(t), consultest.NewTLS(t)
+	files.VerifyIncoming = true
+	agent := consultest.Dev(t, consultest.Options{TLS: files})
+	for range 20 {
+		_, err := connect(t, consul.Connection{Host: agent.HTTP, CACert: files.CA}).Status().Leader()
+		require.ErrorContains(t, err, "certificate required")
+		_, err = connect(t, consul.Connection{
+			Host: agent.HTTP, CACert: files.CA, ClientCert: others.ClientCert, ClientKey: others.ClientKey,
+		}).Status().Leader()
+		require.ErrorContains(t, err, "unknown certificate authority")
+	}
+}
+
 func TestRun_SharesAFewConnectionsOverHTTPS(t *testing.T) {
 	t.Parallel()
 	files := consultest.NewTLS(t)

@@ -24,12 +24,17 @@ func (c *catalog) askServices() {
 	start(c.ctx, c, question[map[string][]string]{
 		name: "services",
 		ask:  c.options.Client.Catalog().Services,
-		check: func(services map[string][]string) error {
-			if services == nil {
+		check: func(services map[string][]string, meta *api.QueryMeta) error {
+			switch {
+			case services == nil:
 				return errNonsense
+			// Whoever shows no token is not told that something was left out. But Consul itself is a service too.
+			case len(services) == 0 && meta.DefaultACLPolicy == "deny":
+				return errFiltered
 			}
 			return nil
 		},
+		bare: func(services map[string][]string) bool { return len(services) == 0 },
 		empty: func(services map[string][]string) bool {
 			for _, tags := range services {
 				if tagged(tags) {
@@ -82,7 +87,8 @@ func (c *catalog) askHealth(ctx context.Context, name string, s *service) {
 			return c.options.Client.Health().Service(name, "", false, o)
 		},
 		check: checkEntries,
-		empty: func(entries []*api.ServiceEntry) bool { return len(entries) == 0 },
+		empty: none,
+		bare:  none,
 		tell: func(entries []*api.ServiceEntry) {
 			if c.services[name] == s { // else it has lost its tags meanwhile
 				c.health(s, entries)
@@ -116,3 +122,5 @@ func (c *catalog) health(s *service, entries []*api.ServiceEntry) {
 		c.changed()
 	}
 }
+
+func none(entries []*api.ServiceEntry) bool { return len(entries) == 0 }

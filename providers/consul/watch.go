@@ -22,10 +22,10 @@ type question[T any] struct {
 	// name is what the query is about, in logs.
 	name string
 	ask  func(*api.QueryOptions) (T, *api.QueryMeta, error)
-	// check says what is wrong with an answer that could be decoded; nil: nothing can be.
-	check func(T) error
-	// empty says that an answer takes everything away.
-	empty func(T) bool
+	// check says what is wrong with an answer that could be decoded.
+	check func(T, *api.QueryMeta) error
+	// empty says that an answer takes everything away, bare that there is nothing in it at all.
+	empty, bare func(T) bool
 	// tell gets each answer that is news.
 	tell func(T)
 }
@@ -141,12 +141,11 @@ func (w *watch[T]) read(ctx context.Context, options *api.QueryOptions) (answer 
 	// leader, and never says that there is.
 	case !meta.KnownLeader && meta.QueryBackend != "streaming":
 		return answer, 0, errNoLeader
-	case w.check != nil:
-		if err := w.check(answer); err != nil {
-			return answer, 0, err
-		}
 	}
-	if meta.ResultsFilteredByACLs && w.empty(answer) {
+	if err := w.check(answer, meta); err != nil {
+		return answer, 0, err
+	}
+	if meta.ResultsFilteredByACLs && w.bare(answer) {
 		return answer, 0, errFiltered
 	}
 	return answer, meta.LastIndex, nil

@@ -53,7 +53,8 @@ type Options struct {
 	Log io.Writer
 }
 
-// A Server is an ACME server that runs until its test ends. Its methods may be called by several goroutines.
+// A Server is an ACME server that runs until its test ends. Its methods may be called by several goroutines, those that
+// can fail, Forget, Restart and SetRenewalWindow, by that of the test only.
 type Server struct {
 	t        testing.TB
 	o        Options
@@ -197,7 +198,10 @@ func (s *Server) Restart() {
 	api.StartTLS()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addr, s.api, s.stopped = listener.Addr().String(), api, make(chan struct{})
+	s.api, s.stopped = api, make(chan struct{})
+	if s.addr == "" {
+		s.addr = listener.Addr().String()
+	}
 }
 
 // SetRenewalWindow makes the renewal information of a certificate suggest a time from start to end.

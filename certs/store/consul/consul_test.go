@@ -62,9 +62,10 @@ func TestOpen_RefusesOptionsThatMakeNoSense(t *testing.T) {
 func TestStore_PutsThePrefixBeforeEachKeyAsItStands(t *testing.T) {
 	t.Parallel()
 	agent := shared.Agent(t)
-	s := open(t, agent, consul.Options{Prefix: "as-it-stands."})
+	as := strings.TrimSuffix(prefix(t), "/") + "."
+	s := open(t, agent, consul.Options{Prefix: as})
 	saved := save(t, s, "certs/a", "one")
-	pair, _, err := agent.Client().KV().Get("as-it-stands.certs/a", nil)
+	pair, _, err := agent.Client().KV().Get(as+"certs/a", nil)
 	require.NoError(t, err)
 	require.NotNil(t, pair)
 	assert.Equal(t, "one", string(pair.Value))

@@ -21,8 +21,8 @@ const tries = 3
 
 // persist repeats try for as long as it fails in a way that may pass, and ctx and Options.Timeout allow. One try has a part
 // of that time: an agent waits for a server that has died without a word until it hears of its death, and asks another
-// server only what it is asked then. What is given up may still be done later, so that every try that writes is one of which
-// it does no harm.
+// server only what it is asked then. What was given up may still be done later, and each write has a condition that does not
+// hold any more by then: but one, that a record is not there, which is true again where another has deleted it since.
 func (s *Store) persist(ctx context.Context, try func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -132,6 +132,15 @@ func closed[T any](t *testing.T, channel <-chan T, what string) (got T) {
 	return got
 }
 
+// holding is the id of the session that holds the lock "a".
+func holding(t *testing.T, client *api.Client, prefix string) string {
+	t.Helper()
+	pair, _, err := client.KV().Get(prefix+"locks/a", nil)
+	require.NoError(t, err)
+	require.NotNil(t, pair)
+	return pair.Session
+}
+
 // sessions are those that name the lock of a name.
 func sessions(t *testing.T, client *api.Client, prefix, name string) []*api.SessionEntry {
 	t.Helper()

@@ -64,7 +64,7 @@ func TestLock_IsLostForItsHolderBeforeAnotherCanHaveIt(t *testing.T) {
 	require.NoError(t, next.Unlock(t.Context()))
 	require.NoError(t, held.Unlock(t.Context()))
 	assert.Equal(t, 1, log.count("cannot be renewed"))
-	assert.Equal(t, 1, log.count("a lock is lost"))
+	assert.Equal(t, 1, log.count("the session of a lock is lost"))
 }
 
 func TestLock_IsKeptWhereSomeRenewalsFail(t *testing.T) {
@@ -86,14 +86,14 @@ func TestLock_IsKeptWhereSomeRenewalsFail(t *testing.T) {
 	_, err := held.Save(t.Context(), store.Record{Key: "certs/a"})
 	require.NoError(t, err)
 	require.NoError(t, held.Unlock(t.Context()))
-	assert.Zero(t, log.count("a lock is lost"))
+	assert.Zero(t, log.count("the session of a lock is lost"))
 }
 
 func TestLock_IsLostWithoutItsHoldersKnowledge(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *api.Client, string){
 		"the session was ended": func(t *testing.T, client *api.Client, prefix string) {
-			_, err := client.Session().Destroy(sessions(t, client, prefix, "a")[0].ID, nil)
+			_, err := client.Session().Destroy(holding(t, client, prefix), nil)
 			require.NoError(t, err)
 		},
 		"the key was deleted": func(t *testing.T, client *api.Client, prefix string) {
@@ -101,7 +101,7 @@ func TestLock_IsLostWithoutItsHoldersKnowledge(t *testing.T) {
 			require.NoError(t, err)
 		},
 		"the key was released": func(t *testing.T, client *api.Client, prefix string) {
-			id := sessions(t, client, prefix, "a")[0].ID
+			id := holding(t, client, prefix)
 			ok, _, err := client.KV().Release(&api.KVPair{Key: prefix + "locks/a", Session: id}, nil)
 			require.NoError(t, err)
 			require.True(t, ok)
@@ -134,7 +134,7 @@ func TestLock_IsLostWithoutItsHoldersKnowledge(t *testing.T) {
 			}
 			_, err = next.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte("two"), Version: first.Version})
 			require.NoError(t, err)
-			assert.Equal(t, 1, log.count("a lock is lost"))
+			assert.Equal(t, 1, log.count("the session of a lock is lost"))
 
 			require.NoError(t, held.Unlock(t.Context()), "of a lost lock")
 			select {

@@ -140,7 +140,7 @@ func (se *session) watch() {
 func (se *session) lose(why string) {
 	se.once.Do(func() {
 		close(se.lost)
-		se.store.log.Warn("a lock is lost", "lock", se.key, "why", why)
+		se.store.log.Warn("the session of a lock is lost", "lock", se.key, "why", why)
 	})
 }
 
