@@ -2,10 +2,10 @@ package main_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -16,22 +16,20 @@ import (
 	"github.com/tricot-proxy/tricot/providers/consul/consultest"
 )
 
+// What the log says of a Consul that does not let Tricot in, or not see.
 const (
-	refuses        = "Consul refuses what it is asked"
-	refusesNoMore  = "Consul does not refuse what it is asked any more"
-	exchanged      = "exchange with Consul"
-	wrongToken     = "c0ffee00-0000-4000-8000-000000000000"
-	enoughAttempts = 4 // at a query that does not work, to say that their failures are told once
+	refuses       = "Consul refuses what it is asked"
+	refusesNoMore = "Consul does not refuse what it is asked any more"
 )
 
 // rule finds one rule of an ACL policy in Consul's language, on a line or on several.
 var rule = regexp.MustCompile(`(?:node|service|key|session)(?:_prefix)?\s+"[^"]*"\s*\{[^}]*\}`)
 
-// leastPolicy gives the rules that the documentation calls the least, of the provider and of the store, for Tricot at an
-// agent of a node.
+// leastPolicy gives the rules that the documentation calls the least, of the provider and of the store, for a Tricot
+// that talks to the agent of a node.
 func leastPolicy(t *testing.T, node string) string {
 	t.Helper()
-	found := map[string]bool{}
+	var all []string
 	for _, path := range []string{"../../providers/consul/consul.go", "../../certs/store/consul/README.md"} {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -42,15 +40,9 @@ func leastPolicy(t *testing.T, node string) string {
 		}
 		rules := rule.FindAllString(strings.ReplaceAll(string(text), "NODE", node), -1)
 		require.NotEmpty(t, rules, "%s has a policy", path)
-		for _, rule := range rules {
-			found[strings.Join(strings.Fields(rule), " ")] = true
-		}
+		all = append(all, rules...)
 	}
-	rules := ""
-	for rule := range found {
-		rules += rule + "\n"
-	}
-	return rules
+	return strings.Join(all, "\n")
 }
 
 func TestConsul_EverythingWorksWithTheLeastPolicyThatIsDocumented(t *testing.T) {
@@ -77,10 +69,13 @@ func TestConsul_TokenThatMayNotIsOneMessageUntilItMay(t *testing.T) {
 	t.Parallel()
 	agent := consultest.Dev(t, consultest.Options{ACL: true})
 	acl := agent.Client().ACL()
-	for _, test := range []struct{ name, token string }{
-		{"wrong", wrongToken},
-		{"none", ""},
-		{"without rights", agent.NewToken("")},
+	for _, test := range []struct {
+		name, token string
+		mended      bool // it gets its rights afterwards
+	}{
+		{"wrong", "c0ffee00-0000-4000-8000-000000000000", false},
+		{"none", "", false},
+		{"without rights", agent.NewToken(""), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -88,20 +83,20 @@ func TestConsul_TokenThatMayNotIsOneMessageUntilItMay(t *testing.T) {
 			naming(t, test.name).registerOn(t, agent.Client(), "machine", "", host, "tricot "+host)
 			p := startOnConsul(t, agent, config{"consul.token": test.token, "log.level": "debug",
 				"consul.kv_prefix": host + "/", "middleware.redirect.enabled": false})
-			attempts := func() int { return len(p.logLines("DEBUG", exchanged, "path=/v1/catalog/services")) }
-			p.eventually(func() bool { return p.mustRun() && attempts() >= enoughAttempts }, "it is not tried again")
+			awaitAttempts(p)
 			assertOnce(t, p, "ERROR", "WARN")
 			assert.Len(t, p.logLines("ERROR", refuses, "consul.token", "node:read", "service:read"), 1)
 			assert.Empty(t, p.logLines(goesAway))
 			assert.Equal(t, http.StatusNotFound, get(t, p.plainClient(t), "http://"+host+"/").StatusCode)
-			if test.token == "" || test.token == wrongToken {
+			if !test.mended {
 				return
 			}
 
 			self, _, err := acl.TokenReadSelf(&api.QueryOptions{Token: test.token})
 			require.NoError(t, err)
-			_, _, err = acl.PolicyUpdate(&api.ACLPolicy{ID: self.Policies[0].ID, Name: self.Policies[0].Name, Rules: strings.
-				ReplaceAll(leastPolicy(t, agent.NodeName), "tricot/", host+"/")}, nil)
+			policy := self.Policies[0]
+			rules := strings.ReplaceAll(leastPolicy(t, agent.NodeName), "tricot/", host+"/")
+			_, _, err = acl.PolicyUpdate(&api.ACLPolicy{ID: policy.ID, Name: policy.Name, Rules: rules}, nil)
 			require.NoError(t, err)
 			p.awaitLog(refusesNoMore)
 			p.awaitBody(p.plainClient(t), "http://"+host+"/", test.name)
@@ -112,7 +107,15 @@ func TestConsul_TokenThatMayNotIsOneMessageUntilItMay(t *testing.T) {
 	}
 }
 
-// assertOnce wants no line of these levels twice but for its time and what it is about.
+// awaitAttempts waits until a query has been tried several times.
+func awaitAttempts(p *proxy) {
+	p.t.Helper()
+	p.eventually(func() bool {
+		return p.mustRun() && len(p.logLines("DEBUG", "exchange with Consul", "path=/v1/catalog/services")) >= 4
+	}, "it is not tried again")
+}
+
+// assertOnce wants no line of these levels to be there twice, its time aside.
 func assertOnce(t *testing.T, p *proxy, levels ...string) {
 	t.Helper()
 	told := map[string]int{}
@@ -120,7 +123,6 @@ func assertOnce(t *testing.T, p *proxy, levels ...string) {
 		for _, line := range p.logLines("level=" + level) {
 			_, line, _ = strings.Cut(line, "level=")
 			told[line]++
-			t.Log(line)
 		}
 	}
 	for line, times := range told {
@@ -145,17 +147,16 @@ func TestConsul_WithTLSSaysOnceWhatIsWrongWithTheCredentials(t *testing.T) {
 		{"wrong CA", config{"consul.ca_cert": others.CA}, "consul.ca_cert"},
 		{"no CA", config{"consul.ca_cert": nil}, "consul.ca_cert"},
 		{"no client certificate", config{"consul.client_cert": nil, "consul.client_key": nil}, "consul.client_cert"},
-		{"wrong client certificate", config{"consul.client_cert": others.ClientCert, "consul.client_key": others.ClientKey}, "consul.client_cert"},
+		{"wrong client certificate", config{
+			"consul.client_cert": others.ClientCert, "consul.client_key": others.ClientKey,
+		}, "consul.client_cert"},
 		{"http", config{"consul.host": plain}, "https"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			settings := trusting(right)
-			for key, value := range test.changes {
-				settings[key] = value
-			}
+			maps.Copy(settings, test.changes)
 			settings["log.level"] = "debug"
-			settings["consul.kv_prefix"] = strings.ReplaceAll(test.name, " ", "-") + "/"
 			p := startOnConsul(t, agent, settings)
 			if test.hint == "" {
 				p.awaitCertificate("app.test")
@@ -163,9 +164,7 @@ func TestConsul_WithTLSSaysOnceWhatIsWrongWithTheCredentials(t *testing.T) {
 				assert.Empty(t, p.logLines("ERROR"))
 				return
 			}
-			p.eventually(func() bool {
-				return p.mustRun() && len(p.logLines("DEBUG", exchanged, "path=/v1/catalog/services")) >= enoughAttempts
-			}, "it is not tried again")
+			awaitAttempts(p)
 			assert.Len(t, p.logLines("ERROR", refuses, "hint=", test.hint), 1)
 			assertOnce(t, p, "ERROR", "WARN")
 		})
@@ -198,7 +197,7 @@ func TestConsul_NoLogHasATokenAKeyOrAServiceOfOthers(t *testing.T) {
 	naming(t, "next").registerWith(t, agent, "next", "tricot next.test")
 	p.awaitLog("ERROR", refuses)
 	agent.Stop()
-	p.awaitLog("DEBUG", exchanged, "connection refused")
+	p.awaitLog("DEBUG", "exchange with Consul", "connection refused")
 	agent.Restart()
 
 	assert.Equal(t, 0, p.stop())
@@ -228,5 +227,5 @@ func keysOf(t *testing.T, client *api.Client) []string {
 			}
 		}
 	}
-	return slices.Compact(lines)
+	return lines
 }

@@ -16,10 +16,11 @@ import (
 	"github.com/tricot-proxy/tricot/providers/consul/consultest"
 )
 
-// BenchmarkConsul_TenThousandServices tells what a catalog of 10,000 services costs, 100 of them with a tag for Tricot: the
-// connections to Consul, over plain HTTP and over HTTPS, the resident memory, now and at most, and the time from the start
-// of the process to the first table, as its log has it. Over plain HTTP each request that waits is a connection: beside those
-// of the tagged services there are one for the list of services and one for the node, and a few that have just been used.
+// BenchmarkConsul_TenThousandServices tells what a catalog of 10,000 services costs, 100 of them with a tag for Tricot:
+// the connections to Consul, over plain HTTP and over HTTPS, the resident memory, now and at most, and the time from the
+// start of the process to the first table, as its log has it. Over plain HTTP each request that waits is a connection:
+// beside those of the tagged services there are one for the list of services and one for the node, and perhaps a few
+// that have just been used.
 //
 //	go test -run '^$' -bench Consul_Ten ./cmd/tricot
 func BenchmarkConsul_TenThousandServices(b *testing.B) {

@@ -25,6 +25,12 @@ func TestConsul_EachKindOfChangeReachesRequests(t *testing.T) {
 	secure := p.client(t, http2)
 	serial := get(t, secure, "https://app.test/").TLS.PeerCertificates[0].SerialNumber
 
+	register := func(name, tag string) func() error {
+		return func() error {
+			web.registerWith(t, agent, name, tag)
+			return nil
+		}
+	}
 	for _, step := range []struct {
 		name   string
 		change func() error
@@ -39,9 +45,9 @@ func TestConsul_EachKindOfChangeReachesRequests(t *testing.T) {
 		{"the node is back", consul.DisableNodeMaintenance, "/", 200},
 		{"the service is in maintenance", func() error { return consul.EnableServiceMaintenance("web", "a test") }, "/", 503},
 		{"the service is back", func() error { return consul.DisableServiceMaintenance("web") }, "/", 200},
-		{"a tag is edited", func() error { web.registerWith(t, agent, "web", "tricot app.test/new"); return nil }, "/", 404},
+		{"a tag is edited", register("web", "tricot app.test/new"), "/", 404},
 		{"the edited tag", func() error { return nil }, "/new", 200},
-		{"another instance comes", func() error { web.registerWith(t, agent, "more", "tricot app.test"); return nil }, "/", 200},
+		{"another service comes", register("more", "tricot app.test"), "/", 200},
 		{"and goes", func() error { return consul.ServiceDeregister("more") }, "/", 404},
 	} {
 		require.NoError(t, step.change(), step.name)
@@ -80,8 +86,9 @@ func TestConsul_WhatIsNoneOfTricotsBusinessChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	// What is written again as it was, and a check that says the same in other words.
 	web.registerOn(t, agent.Client(), "machine", "", "web", "tricot app.test")
-	_, err = agent.Client().Catalog().Register(&api.CatalogRegistration{Node: "machine", Address: "127.0.0.1",
-		Check: &api.AgentCheck{Node: "machine", CheckID: "ping", Name: "ping", Status: api.HealthPassing, Output: "3 ms"}}, nil)
+	ping := placed("machine", "")
+	ping.Check = &api.AgentCheck{Node: "machine", CheckID: "ping", Name: "ping", Status: api.HealthPassing, Output: "3 ms"}
+	_, err = agent.Client().Catalog().Register(ping, nil)
 	require.NoError(t, err)
 	require.NoError(t, agent.Client().Agent().ServiceDeregister("db"))
 

@@ -1,7 +1,9 @@
 package consul_test
 
 import (
+	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,9 +173,13 @@ func TestRun_IgnoresAnswersThatAreWrong(t *testing.T) {
 		{"half", good(`[{"Node": {"Node": "x"`), ""},
 		{"null", good(`null`), "not what Consul's API promises"},
 		{"another type", good(`"yes"`), "cannot unmarshal"},
-		{"no headers", func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{}`)) }, ""},
-		{"no leader known", func(w http.ResponseWriter) { header(w, "9999999", "false"); _, _ = w.Write([]byte(`[]`)) }, ""},
-		{"not of the stream", func(w http.ResponseWriter) { header(w, "0", "true"); _, _ = w.Write([]byte(`[]`)) }, ""},
+		{"no headers", func(w http.ResponseWriter) { _, _ = w.Write([]byte(`[]`)) }, "no index"},
+		{"no leader known", func(w http.ResponseWriter) {
+			header(w, "9999999", "false")
+			_, _ = w.Write([]byte(`[]`))
+		}, "there is no leader"},
+		{"index 0", func(w http.ResponseWriter) { header(w, "0", "true"); _, _ = w.Write([]byte(`[]`)) }, "no index"},
+		{"an entry without its service", good(`[{"Node": {"Node": "x"}}]`), "not what Consul's API promises"},
 	} {
 		t.Run(wrong.name, func(t *testing.T) {
 			t.Parallel()
@@ -184,8 +190,9 @@ func TestRun_IgnoresAnswersThatAreWrong(t *testing.T) {
 			f.until(t, name, number(1))
 
 			health := "/v1/health/service/" + name
+			require.Eventually(t, func() bool { return front.asked(health) == 2 }, patience, time.Millisecond, "it waits")
 			front.set(func(w http.ResponseWriter, r *http.Request) bool {
-				if r.URL.Path != health && r.URL.Path != "/v1/catalog/services" {
+				if r.URL.Path != health {
 					return false
 				}
 				wrong.answer(w)
@@ -234,23 +241,23 @@ func TestRun_BelievesAnEmptyCatalogAfterAnErrorOnlyWhenItIsConfirmed(t *testing.
 	f := follow(t, consul.Options{Client: front.client(t), AllowStale: true})
 	f.until(t, name, number(1))
 
-	// An error for every query that waits, then one answer that everything is gone, then the truth.
-	lies := make(chan string, 10)
-	failed := map[string]bool{}
+	// Each of the two queries is told that there was an error, then that everything is gone, then the truth.
+	const whole, wrong, lied = 0, 1, 2
+	state, lies := map[string]int{}, make(chan string, 2)
+	var mu sync.Mutex
 	front.set(func(w http.ResponseWriter, r *http.Request) bool {
-		front.mu.Lock()
-		defer front.mu.Unlock()
-		body := map[string]string{"/v1/catalog/services": "{}", "/v1/health/service/" + name: "[]"}[r.URL.Path]
+		mu.Lock()
+		defer mu.Unlock()
+		path := r.URL.Path
+		body := map[string]string{"/v1/catalog/services": "{}", "/v1/health/service/" + name: "[]"}[path]
 		switch {
-		case body == "" || failed[r.URL.Path] && len(lies) == cap(lies):
-			return false
-		case r.URL.Query().Get("index") != "":
-			failed[r.URL.Path] = true
+		case body != "" && state[path] == whole && r.URL.Query().Get("index") != "":
+			state[path] = wrong
 			http.Error(w, "gone", 500)
-		case failed[r.URL.Path]:
-			failed[r.URL.Path] = false
+		case body != "" && state[path] == wrong:
+			state[path] = lied
 			good(body)(w)
-			lies <- r.URL.Path
+			lies <- path
 		default:
 			return false
 		}
@@ -259,13 +266,11 @@ func TestRun_BelievesAnEmptyCatalogAfterAnErrorOnlyWhenItIsConfirmed(t *testing.
 	p.register(web(name), check(name, "passing")) // lets the queries return and be asked again
 	p.register(web(unique()))
 	f.log.until(t, "level=ERROR", awayBegins)
-	told := map[string]bool{}
-	for len(told) < 2 {
+	for range 2 {
 		select {
-		case path := <-lies:
-			told[path] = true
+		case <-lies:
 		case <-time.After(patience):
-			t.Fatalf("asked after the error: %v", told)
+			t.Fatal("one of them is not asked any more")
 		}
 	}
 	front.set(nil, nil)
@@ -304,6 +309,34 @@ func TestRun_EmptiesTheTableWhenConsulConfirmsThatThereIsNothing(t *testing.T) {
 	assert.True(t, <-consistent, "the one that confirms it")
 }
 
+func TestRun_WaitsWithTheFirstSnapshotForTheHealthOfEachService(t *testing.T) {
+	t.Parallel()
+	agent, quick, slow := shared.Agent(t), unique(), unique()
+	p := newPlace(t, agent.Client(), nil)
+	p.register(web(quick))
+	p.register(web(slow))
+	front := newFront(t, agent)
+	told := make(chan struct{})
+	front.set(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v1/health/service/"+slow {
+			select {
+			case <-told:
+			case <-r.Context().Done():
+			}
+		}
+		return false
+	}, nil)
+	f := follow(t, consul.Options{Client: front.client(t), AllowStale: true, Patience: time.Minute})
+	require.Eventually(t, func() bool { return front.asked("/v1/health/service/"+quick) == 2 }, patience, time.Millisecond)
+	require.Never(t, func() bool { return f.count() > 0 }, 100*time.Millisecond, 5*time.Millisecond)
+	close(told)
+	f.until(t, slow, number(1))
+	for _, snapshot := range f.all() {
+		assert.NotEmpty(t, of(snapshot, slow))
+		assert.NotEmpty(t, of(snapshot, quick))
+	}
+}
+
 func TestRun_GoesOnWithoutAServiceWhoseHealthIsNotToBeHad(t *testing.T) {
 	t.Parallel()
 	agent, good, broken := shared.Agent(t), unique(), unique()
@@ -340,12 +373,17 @@ func TestRun_AsksAgainFromTheBeginningWhenTheIndexGoesBackwards(t *testing.T) {
 	f := follow(t, consul.Options{Client: front.client(t), AllowStale: true})
 	f.until(t, name, number(1))
 	health := "/v1/health/service/" + name
+	response, err := http.Get(agent.HTTP + health)
+	require.NoError(t, err)
+	old, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
 	front.set(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != health || r.URL.Query().Get("index") == "" {
 			return false
 		}
 		header(w, "2", "true")
-		_, _ = w.Write([]byte(`[]`)) // what a server says that lags behind
+		_, _ = w.Write(old) // what a server says that lags behind
 		return true
 	}, nil)
 	published := f.countOf(name)

@@ -140,8 +140,16 @@ func (c *catalog) announce() {
 		c.recall()
 	}
 	var instances []providers.Instance
+	// One that has just gone over to another service is with both, until the query of the old one tells. And for Consul web
+	// and Web are two services, each of which it answers with the instances of both.
+	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(c.services)) {
-		instances = append(instances, c.services[name].instances...)
+		for _, i := range c.services[name].instances {
+			if !seen[i.ID] {
+				seen[i.ID] = true
+				instances = append(instances, i)
+			}
+		}
 	}
 	if c.replace(instances) || !c.answered {
 		c.answered = true

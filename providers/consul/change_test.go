@@ -1,6 +1,8 @@
 package consul_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
@@ -194,6 +196,49 @@ func TestRun_LeavesOutSidecarProxiesThatInheritTheTags(t *testing.T) {
 	got := follow(t, consul.Options{Client: agent.Client()}).until(t, name, func(i []providers.Instance) bool { return len(i) > 0 })
 	require.Len(t, got, 1)
 	assert.Equal(t, name, got[0].Service)
+}
+
+func TestRun_TakesNamesOfEveryForm(t *testing.T) {
+	t.Parallel()
+	agent, name := shared.Agent(t), unique()
+	p := newPlace(t, agent.Client(), nil)
+	names := []string{name + " space", name + "/slash", name + "?a=b#c", name + "%41", name + "é", name + "-case", name + "-CASE"}
+	id := func(name string) string { return fmt.Sprint("id-", slices.Index(names, name)) } // they are not case-sensitive
+	service := func(name string) *api.AgentService { s := web(name); s.ID = id(name); return s }
+	for _, name := range names {
+		p.register(service(name))
+	}
+	f := follow(t, consul.Options{Client: agent.Client(), AllowStale: true})
+	var got []string
+	for _, i := range f.until(t, name, number(len(names))) {
+		got = append(got, i.Service)
+		assert.Equal(t, p.node+"/"+id(i.Service), i.ID)
+	}
+	assert.ElementsMatch(t, names, got)
+	for _, name := range names {
+		p.register(service(name), check(id(name), "critical"))
+	}
+	f.until(t, name, healthy(0))
+}
+
+// An id is unique at every moment, also where an instance goes over to another service.
+func TestRun_HasEachInstanceOnceWhenItChangesItsService(t *testing.T) {
+	t.Parallel()
+	agent, name := shared.Agent(t), unique()
+	p := newPlace(t, agent.Client(), nil)
+	s := web(name)
+	p.register(s)
+	f := follow(t, consul.Options{Client: agent.Client(), AllowStale: true})
+	f.until(t, name, number(1))
+	for i := range 10 {
+		s.Service = fmt.Sprint(name, "-", i)
+		p.register(s)
+		f.until(t, s.Service, number(1))
+	}
+	f.until(t, name, number(1))
+	for _, snapshot := range f.all() {
+		assert.LessOrEqual(t, len(of(snapshot, name)), 1)
+	}
 }
 
 func TestRun_ReportsAnInstanceWithoutAPortOnceAndLeavesItOut(t *testing.T) {

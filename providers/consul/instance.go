@@ -2,6 +2,7 @@ package consul
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -22,7 +23,7 @@ var (
 // instance is what an entry of Consul says. The error says why it can be no backend; the rest is set all the same.
 func instance(e *api.ServiceEntry) (providers.Instance, error) {
 	i := providers.Instance{
-		ID:      e.Node.Node + "/" + e.Service.ID,
+		ID:      url.PathEscape(e.Node.Node) + "/" + e.Service.ID, // escaped, for a name may have a "/"
 		Service: e.Service.Service,
 		Address: address(e),
 		Port:    e.Service.Port,

@@ -1,6 +1,9 @@
 package consul_test
 
 import (
+	"bytes"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -59,10 +62,23 @@ func TestRun_WakesForItsOwnNodeAlone(t *testing.T) {
 	t.Parallel()
 	agent := shared.Agent(t)
 	here := newPlace(t, agent.Client(), map[string]string{"site": "north"})
+	ours := unique()
+	here.register(web(ours))
 	front := newFront(t, agent)
+	path := "/v1/catalog/node/" + here.node
+	front.set(nil, func(r *http.Response) error {
+		if r.Request.URL.Path != path {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.Contains(t, string(body), "north")
+		assert.NotContains(t, string(body), ours, "its services, which may be many")
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return nil
+	})
 	f := follow(t, consul.Options{Client: front.client(t), Node: here.node, AllowStale: true})
 	f.untilSite(t, "north")
-	path := "/v1/catalog/node/" + here.node
 	require.Eventually(t, func() bool { return front.asked(path) == 2 }, patience, time.Millisecond)
 	elsewhere, name := newPlace(t, agent.Client(), nil), unique()
 	for range 20 {

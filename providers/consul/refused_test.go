@@ -2,6 +2,7 @@ package consul_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -63,6 +64,15 @@ func TestRun_NeedsATokenThatMayReadNodesAndServices(t *testing.T) {
 		f.oneRefusal(t, "403", "ACL not found", "consul.token")
 		assert.NotContains(t, f.log.text(), token)
 		assert.Zero(t, f.count())
+	})
+	t.Run("services without nodes", func(t *testing.T) {
+		f := start(t, agent.NewToken(`service_prefix "" { policy = "read" }`))
+		f.log.until(t, "level=ERROR", refusalBegins, "may see none of it", "node:read")
+		before := len(f.log.lines("path=/v1/health/service/" + name))
+		require.Eventually(t, func() bool {
+			return len(f.log.lines("path=/v1/health/service/"+name)) > before+3
+		}, patience, time.Millisecond)
+		assert.Len(t, f.log.lines("level=ERROR"), 1)
 	})
 	t.Run("too little, and then enough", func(t *testing.T) {
 		acl := agent.Client().ACL()
@@ -195,6 +205,31 @@ func TestRun_SaysOnceThatTheAgentTakesTooFewConnections(t *testing.T) {
 	f := followAt(t, consul.Connection{Host: agent.HTTP}, consul.Options{AllowStale: true, Patience: 200 * time.Millisecond})
 	f.oneRefusal(t, "429", "http_max_conns_per_client")
 	f.until(t, prefix, func(i []providers.Instance) bool { return len(i) > 3 })
+}
+
+// The agent answers 429 as soon as it has accepted a connection, and closes it.
+func TestConnect_UnderstandsARefusalThatComesBeforeTheRequest(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy"))
+			_ = conn.(*net.TCPConn).CloseWrite()
+		}
+	}()
+	client := connect(t, consul.Connection{Host: "http://" + listener.Addr().String()})
+	for range 200 {
+		_, err := client.Status().Leader()
+		var status api.StatusError
+		require.ErrorAs(t, err, &status)
+		require.Equal(t, api.StatusError{Code: 429, Body: "busy"}, status)
+	}
 }
 
 func TestConnect_KeepsTheTokenInItsHeaderAndFromOtherHosts(t *testing.T) {

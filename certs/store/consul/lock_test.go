@@ -217,7 +217,8 @@ func TestLock_IsUnlockedOnce(t *testing.T) {
 func TestLock_LeavesNoSessionWhereItGivesUp(t *testing.T) {
 	t.Parallel()
 	agent := shared.Agent(t)
-	s, other := open(t, agent, consul.Options{SessionTTL: time.Hour}), open(t, agent, consul.Options{SessionTTL: time.Hour})
+	log, logger := newLog(slog.LevelDebug)
+	s, other := open(t, agent, consul.Options{}), open(t, agent, consul.Options{SessionTTL: time.Hour, Log: logger})
 	held := lock(t, s, "a")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -225,7 +226,8 @@ func TestLock_LeavesNoSessionWhereItGivesUp(t *testing.T) {
 		_, err := other.Lock(ctx, "a")
 		ended <- err
 	}()
-	eventually(t, func() bool { return len(sessions(t, agent.Client(), prefix(t), "a")) == 2 }, "nobody waits")
+	eventually(t, func() bool { return log.count("lock is already held") == 1 }, "it does not try")
+	require.Len(t, sessions(t, agent.Client(), prefix(t), "a"), 2)
 	cancel()
 	require.ErrorIs(t, closed(t, ended, "it waits on"), context.Canceled)
 	require.Len(t, sessions(t, agent.Client(), prefix(t), "a"), 1)

@@ -28,7 +28,8 @@ type session struct {
 	work   sync.WaitGroup
 }
 
-// newSession makes a session for the lock under a key, and keeps it alive until end.
+// newSession makes a session for the lock under a key, and keeps it alive until end. One that Consul makes though its answer
+// comes too late holds nothing, and ends with its TTL.
 func (s *Store) newSession(ctx context.Context, key string) (*session, error) {
 	var made struct{ ID string }
 	var begin time.Time
