@@ -31,7 +31,7 @@ unit: consul node
 consul:
 	@if [ -z "$(CONSUL_BIN)" ] && ! command -v consul >/dev/null && ! [ -x .cache/consul/consul ]; then \
 		echo "building Consul for the tests, once"; mkdir -p .cache/consul && cd providers/consul/consultest/server && \
-		$(GO) build -mod=mod -trimpath -ldflags "-s -w" -o ../../../../.cache/consul/consul.new github.com/hashicorp/consul && \
+		GOWORK=off CGO_ENABLED=0 $(GO) build -mod=mod -trimpath -ldflags "-s -w" -o ../../../../.cache/consul/consul.new github.com/hashicorp/consul && \
 		mv ../../../../.cache/consul/consul.new ../../../../.cache/consul/consul; \
 	fi
 

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 
@@ -20,7 +19,7 @@ func connectConsul(s *settings.Settings, log *slog.Logger) (*api.Client, error) 
 	if s.Certs.Store != "consul" && !slices.Contains(s.Providers, consul.Name) {
 		return nil, nil
 	}
-	client, err := consul.Connect(consul.Connection{
+	return consul.Connect(consul.Connection{
 		Host:       s.Consul.Host,
 		CACert:     s.Consul.CACert,
 		ClientCert: s.Consul.ClientCert,
@@ -29,10 +28,6 @@ func connectConsul(s *settings.Settings, log *slog.Logger) (*api.Client, error) 
 		Token:      s.Consul.Token,
 		Log:        log,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("consul.host %s: %w", s.Consul.Host, err)
-	}
-	return client, nil
 }
 
 // consulProvider tells the router where this Tricot runs, unless the settings do.

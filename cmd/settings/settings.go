@@ -135,7 +135,7 @@ type Consul struct {
 	ClientKey     string `key:"client_key" is:"key_file" usage:"A PEM file with the private key of client_cert."`
 	TLSSkipVerify bool   `key:"tls_skip_verify" default:"false" usage:"Do not verify the certificate of an https agent."`
 	Token         string `key:"token" env:"CONSUL_HTTP_TOKEN" secret:"true" usage:"The ACL token."`
-	AllowStale    bool   `key:"allow_stale" default:"true" usage:"Let any server answer for the catalog, and not only the leader: faster, and it goes on without one."`
+	AllowStale    bool   `key:"allow_stale" default:"true" usage:"Let any server answer the queries that wait, and not only the leader."`
 	SnapshotPath  string `key:"snapshot_path" otherwise:"consul-snapshot.json in the default of certs.dir" usage:"The file to start from while Consul is away; none: no file."`
 	KVPrefix      string `key:"kv_prefix" default:"tricot/" is:"kv_prefix" usage:"The prefix of all that is kept in the key-value store."`
 }

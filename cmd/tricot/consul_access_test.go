@@ -25,24 +25,30 @@ const (
 // rule finds one rule of an ACL policy in Consul's language, on a line or on several.
 var rule = regexp.MustCompile(`(?:node|service|key|session)(?:_prefix)?\s+"[^"]*"\s*\{[^}]*\}`)
 
-// leastPolicy gives the rules that the documentation calls the least, of the provider and of the store, for a Tricot
-// that talks to the agent of a node.
+// leastPolicy gives the rules that the README calls the least, for a Tricot that talks to the agent of a node. They are
+// those that the pages of the provider and of the store have, and no more.
 func leastPolicy(t *testing.T, node string) string {
 	t.Helper()
-	var all []string
-	for _, path := range []string{"../../providers/consul/consul.go", "../../certs/store/consul/README.md"} {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
-		if strings.HasSuffix(path, ".md") { // where what is not the least stands beside
-			_, block, _ := strings.Cut(string(text), "```hcl\n")
-			block, _, _ = strings.Cut(block, "```")
-			text = []byte(block)
-		}
-		rules := rule.FindAllString(strings.ReplaceAll(string(text), "NODE", node), -1)
-		require.NotEmpty(t, rules, "%s has a policy", path)
-		all = append(all, rules...)
+	all := rulesIn(t, "../../README.md", "\n## Consul\n", "\n## ")
+	provider := rulesIn(t, "../../providers/consul/consul.go", "", "\npackage consul\n")
+	store := rulesIn(t, "../../certs/store/consul/README.md", "```hcl\n", "```") // what is not the least stands beside
+	require.ElementsMatch(t, append(provider, store...), all)
+	return strings.ReplaceAll(strings.Join(all, "\n"), "NODE", node)
+}
+
+// rulesIn gives the rules in a part of a file, with one space where there are more.
+func rulesIn(t *testing.T, path, after, before string) []string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	_, part, _ := strings.Cut(string(text), after)
+	part, _, _ = strings.Cut(part, before)
+	rules := rule.FindAllString(part, -1)
+	require.NotEmpty(t, rules, "%s has a policy", path)
+	for i, one := range rules {
+		rules[i] = strings.Join(strings.Fields(one), " ")
 	}
-	return strings.Join(all, "\n")
+	return rules
 }
 
 func TestConsul_EverythingWorksWithTheLeastPolicyThatIsDocumented(t *testing.T) {

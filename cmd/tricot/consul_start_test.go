@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -82,6 +85,45 @@ func TestConsul_AwayAtTheStartWithoutASnapshotIsAnEmptyTableUntilItIsThere(t *te
 	assert.Equal(t, "web", get(t, p.client(t, http2), "https://app.test/").body)
 	assert.Len(t, p.logLines(goesAway), 1)
 	assert.Len(t, p.logLines(comesBack), 1)
+}
+
+func TestConsul_AllowsStaleReadsUnlessTheSettingSaysNo(t *testing.T) {
+	t.Parallel()
+	agent := consultest.Dev(t, consultest.Options{})
+	to, err := url.Parse(agent.HTTP)
+	require.NoError(t, err)
+	for _, test := range []struct {
+		name  string
+		set   any
+		stale bool
+	}{{"by default", nil, true}, {"no", false, false}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			waiting := make(chan url.Values, 1) // the first query on the list of services that waits
+			proxy := httputil.NewSingleHostReverseProxy(to)
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if query := r.URL.Query(); r.URL.Path == "/v1/catalog/services" && query.Has("index") {
+					select {
+					case waiting <- query:
+					default:
+					}
+				}
+				proxy.ServeHTTP(w, r)
+			}))
+			t.Cleanup(front.Close)
+			t.Cleanup(front.CloseClientConnections)
+			p := startOnConsul(t, agent, config{"consul.host": front.URL, "consul.allow_stale": test.set, "certs.store": "dir"})
+			var query url.Values
+			p.eventually(func() bool {
+				select {
+				case query = <-waiting:
+				default:
+				}
+				return query != nil
+			}, "there is no query that waits")
+			assert.Equal(t, test.stale, query.Has("stale"))
+		})
+	}
 }
 
 // serialOf gives the serial number of the certificate that is served for a name, whoever vouches for it.

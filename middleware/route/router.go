@@ -32,6 +32,7 @@ type Router struct {
 	// The rest is what the next table is made from; requests never wait for the lock.
 	mutex     sync.Mutex
 	instances []providers.Instance
+	known     bool // that instances are somebody's, and not just none yet
 	here      Location
 	problems  map[Problem]bool
 }
@@ -60,16 +61,20 @@ func (r *Router) Next(after *pipeline.Route, host, path string) *pipeline.Route 
 func (r *Router) Apply(instances []providers.Instance) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.instances = instances
+	r.instances, r.known = instances, true
 	r.replace()
 }
 
-// Locate says where this Tricot runs from now on, and arranges the backends anew where that is a change.
+// Locate says where this Tricot runs from now on, and arranges the backends anew where that is a change. Before the first
+// Apply there is nothing to arrange, and no table is made.
 func (r *Router) Locate(here Location) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if r.here != here {
-		r.here = here
+	if r.here == here {
+		return
+	}
+	r.here = here
+	if r.known {
 		r.replace()
 	}
 }

@@ -187,3 +187,14 @@ func TestRouter_SwapsWholeTablesUnderRequests(t *testing.T) {
 	requests.Wait()
 	assert.Same(t, router.Table(), last, "the last table told is the one in force")
 }
+
+func TestRouter_LocateBeforeTheFirstApplyMakesNoTable(t *testing.T) {
+	applied := 0
+	router := NewRouter(Options{Applied: func(*Table) { applied++ }})
+	router.Locate(Location{Node: "n1", Site: "s1"})
+	assert.Zero(t, applied, "nobody is told that there are no hosts when nobody knows yet")
+	near, far := at("n1", "s1", "near", "tricot a.com"), at("n2", "s2", "far", "tricot a.com")
+	router.Apply([]providers.Instance{far, near})
+	assert.Equal(t, 1, applied)
+	assert.Equal(t, "near", router.Table().Find("a.com", "/").Tiers[0].Backends[0].Service, "and it is known where this is")
+}

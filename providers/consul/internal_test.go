@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -178,7 +179,7 @@ func TestCoalescer_WaitsForQuietButNotForLong(t *testing.T) {
 		{"the last just in time", []int{0, 30, 60, 90}, 100},
 		{"a burst that does not end", []int{0, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112}, 100},
 	} {
-		all := coalescer{quiet: 10 * time.Millisecond, latest: 100 * time.Millisecond}
+		all := coalescer{quiet: DefaultQuiet, latest: DefaultLatest}
 		_, ok := all.due()
 		assert.False(t, ok, c.name)
 		for _, ms := range c.changes {
@@ -191,6 +192,34 @@ func TestCoalescer_WaitsForQuietButNotForLong(t *testing.T) {
 		_, ok = all.due()
 		assert.False(t, ok, c.name)
 	}
+}
+
+func TestWatch_AsksAgainEverMoreSeldomWhatFailsUpToACeilingAndNeverInStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		provider, err := New(Options{Client: new(api.Client), Site: "here"})
+		require.NoError(t, err)
+		const tries = 40
+		ctx, stop := context.WithCancel(t.Context())
+		var at []time.Time
+		w := newWatch(question[int]{name: "nothing", ask: func(*api.QueryOptions) (int, *api.QueryMeta, error) {
+			if at = append(at, time.Now()); len(at) == tries {
+				stop()
+			}
+			return 0, nil, errors.New("EOF")
+		}}, &provider.options, newTrouble(slog.New(slog.DiscardHandler)))
+		w.run(ctx)
+
+		require.Len(t, at, tries)
+		base, rests := DefaultRetryFloor, map[time.Duration]bool{}
+		for i := range tries - 1 {
+			between := at[i+1].Sub(at[i])
+			assert.GreaterOrEqual(t, between, base/2, "rest %d", i)
+			assert.LessOrEqual(t, between, min(base*3/2, DefaultRetryCeiling)+time.Nanosecond, "rest %d", i)
+			rests[between] = true
+			base = min(2*base, DefaultRetryCeiling)
+		}
+		assert.Greater(t, len(rests), tries/4, "they differ, so that many Tricots do not ask all at once")
+	})
 }
 
 func TestPace_LetsABurstPassAndThenOneAtATime(t *testing.T) {

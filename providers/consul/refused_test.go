@@ -74,6 +74,11 @@ func TestRun_NeedsATokenThatMayReadNodesAndServices(t *testing.T) {
 		}, patience, time.Millisecond)
 		assert.Len(t, f.log.lines("level=ERROR"), 1)
 	})
+	t.Run("nodes without services", func(t *testing.T) {
+		f := start(t, agent.NewToken(`node_prefix "" { policy = "read" }`))
+		f.oneRefusal(t, "may see none of it", "service:read")
+		assert.Zero(t, f.count())
+	})
 	t.Run("too little, and then enough", func(t *testing.T) {
 		acl := agent.Client().ACL()
 		policy, _, err := acl.PolicyCreate(&api.ACLPolicy{Name: "later", Rules: `key_prefix "x" { policy = "read" }`}, nil)

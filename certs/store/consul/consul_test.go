@@ -166,6 +166,20 @@ func TestDelete_SucceedsWhereTheAnswerIsLost(t *testing.T) {
 	assert.ErrorIs(t, s.Delete(t.Context(), "certs/a"), store.ErrNotFound)
 }
 
+func TestDelete_DoesNotTakeARecordMadeSinceForItsOwnWhereTheAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	agent := shared.Agent(t)
+	client, m := meddled(t, agent)
+	s, other := open(t, agent, consul.Options{Client: client}), open(t, agent, consul.Options{})
+	save(t, s, "certs/a", "one")
+	var later store.Record
+	loseAnswer(m, "/v1/txn", func() { later = save(t, other, "certs/a", "two") })
+	require.NoError(t, s.Delete(t.Context(), "certs/a"))
+	there, err := other.Load(t.Context(), "certs/a")
+	require.NoError(t, err)
+	assert.Equal(t, later, there)
+}
+
 func TestStore_ReadsConsistently(t *testing.T) {
 	t.Parallel()
 	agent := shared.Agent(t)

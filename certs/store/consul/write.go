@@ -90,14 +90,15 @@ func (s *Store) delete(ctx context.Context, key string) error {
 	if err := store.CheckKey(key); err != nil {
 		return err
 	}
-	unsure := false // an earlier try may have deleted it, though nobody said so
+	unsure := false    // an earlier try may have deleted it, though nobody said so
+	var created uint64 // of what that try was about; what was made since then is another record
 	return s.persist(ctx, func(ctx context.Context) error {
 		for {
 			there, _, err := s.get(ctx, s.prefix+key, 0)
 			switch {
 			case err != nil:
 				return err
-			case there == nil && unsure:
+			case unsure && (there == nil || there.CreateIndex != created):
 				return nil
 			case there == nil:
 				return store.ErrNotFound
@@ -108,7 +109,9 @@ func (s *Store) delete(ctx context.Context, key string) error {
 				&api.KVTxnOp{Verb: api.KVDelete, Key: there.Key})
 			var refused *refusal
 			if !errors.As(err, &refused) { // else it is another one by now, or none
-				unsure = unsure || passing(err)
+				if passing(err) {
+					unsure, created = true, there.CreateIndex
+				}
 				return err
 			}
 		}

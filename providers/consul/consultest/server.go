@@ -37,7 +37,7 @@ var (
 	errEnded = errors.New("it ended")
 )
 
-// A server is an agent's files, ports and process. Its methods but state and stop are for one goroutine.
+// A server is an agent's files, ports and process. Its methods but answering, signal and stop are for one goroutine.
 type server struct {
 	binary, dir string
 	mode        mode
