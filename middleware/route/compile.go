@@ -22,7 +22,7 @@ func compileThrough(through pipeline.Table, instances []providers.Instance, here
 	if previous == nil {
 		previous = &Table{}
 	}
-	t := &Table{backends: backends{}, turns: turns{}}
+	t := &Table{asks: map[string]string{}, backends: backends{}, turns: turns{}}
 	if through == nil {
 		through = t
 	}
@@ -44,10 +44,12 @@ func (t *Table) read(instances []providers.Instance, previous backends) []Proble
 				Tag: err.Tag, Reason: err.Reason,
 			})
 		}
+		ask := strings.Clone(config.Ask)
 		for _, rule := range config.Rules {
 			t.rules = append(t.rules, Rule{
 				Host: rule.Host, Path: rule.Path, Priority: rule.Priority,
 				Balance: config.Balance,
+				Ask:     onDemand(rule.Host, ask),
 				Healthy: instance.Healthy,
 				Backend: t.backends.of(instance, rule.HTTPS, config.Headers, previous),
 			})
@@ -56,6 +58,14 @@ func (t *Table) read(instances []providers.Instance, previous backends) []Proble
 	slices.SortStableFunc(t.rules, compareRules)
 	t.rules = slices.Clip(slices.Compact(t.rules))
 	return problems
+}
+
+// onDemand is the URL to ask about the names of a rule: only a wildcard has any that no rule names.
+func onDemand(host, ask string) string {
+	if !isWildcard(host) {
+		return ""
+	}
+	return ask
 }
 
 // gather puts the text of all rules into one string, in the order of the rules: a host beside its paths, so that a
@@ -78,6 +88,9 @@ func (t *Table) gather() {
 	for rules := range runs(t.rules, sameHost) {
 		host := add(rules[0].Host)
 		t.hosts = append(t.hosts, host)
+		if i := slices.IndexFunc(rules, func(r Rule) bool { return r.Ask != "" }); i >= 0 {
+			t.asks[host] = rules[i].Ask
+		}
 		for rules := range runs(rules, sameRoute) {
 			path := add(rules[0].Path)
 			for i := range rules {

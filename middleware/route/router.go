@@ -110,9 +110,13 @@ func (r *Router) list(table *Table) {
 	r.log.Info("rules changed", "rules", len(table.rules), "hosts", len(table.hosts))
 	for _, rule := range table.rules {
 		b := rule.Backend
-		r.log.Info("rule", "host", rule.Host, "path", rule.Path, "priority", rule.Priority,
+		line := []any{"host", rule.Host, "path", rule.Path, "priority", rule.Priority,
 			"service", b.Service, "scheme", b.Scheme, "address", b.Address, "node", b.Node, "site", b.Site,
-			"balance", balance(rule.Balance), "healthy", rule.Healthy)
+			"balance", balance(rule.Balance), "healthy", rule.Healthy}
+		if rule.Ask != "" {
+			line = append(line, "on_demand", true) // the URL may have a secret in its query
+		}
+		r.log.Info("rule", line...)
 	}
 }
 

@@ -93,6 +93,20 @@ func TestRouter_LogsAMalformedTagOnceForAsLongAsItStays(t *testing.T) {
 	assert.NotNil(t, router.Table().Find("a.com", "/"))
 }
 
+func TestRouter_LogsThatARuleHasAnEndpointForCertificatesOnDemandAndNotItsQuery(t *testing.T) {
+	var j journal
+	router := NewRouter(Options{Log: j.log(slog.LevelInfo)})
+	router.Apply([]providers.Instance{instance("a", "tricot *.a.com", "tricot b.com")})
+	j.read()
+	router.Apply([]providers.Instance{instance("a", "tricot *.a.com", "tricot b.com", "tricot-on-demand-tls-ask http://ask.test/x?key=secret")})
+	lines := j.read()
+	require.Len(t, lines, 3, "it is a change")
+	assert.Contains(t, lines[1], "host=*.a.com")
+	assert.Contains(t, lines[1], " on_demand=true")
+	assert.NotContains(t, lines[2], "on_demand")
+	assert.NotContains(t, strings.Join(lines, ""), "secret")
+}
+
 func TestRouter_IsQuietAndEmptyWithoutOptions(t *testing.T) {
 	router := NewRouter(Options{})
 	require.NotNil(t, router.Table())

@@ -17,6 +17,9 @@ type Rule struct {
 	Priority   int
 	// Balance is the instance's.
 	Balance tag.Balance
+	// Ask is the URL that is asked whether a name of a wildcard may have a certificate, from the instance's tag
+	// tricot-on-demand-tls-ask. Empty: there is none, or Host is no wildcard.
+	Ask string
 	// Healthy says that the instance can serve now. One that cannot has its rules all the same.
 	Healthy bool
 	Backend *pipeline.Backend
@@ -37,7 +40,7 @@ func compareRules(a, b Rule) int {
 		return c
 	}
 	if a.Backend == b.Backend {
-		return cmp.Compare(a.Balance, b.Balance)
+		return cmp.Or(cmp.Compare(a.Balance, b.Balance), strings.Compare(a.Ask, b.Ask))
 	}
 	return compareBackends(a.Backend, b.Backend)
 }

@@ -19,6 +19,7 @@ type Table struct {
 
 	rules    []Rule
 	hosts    []string
+	asks     map[string]string
 	backends backends
 	turns    turns
 }
@@ -83,6 +84,11 @@ func (t *Table) above(name string) *layer {
 // Hosts gives the hosts of all rules in canonical form, sorted, each once: wildcards too, and those of instances that
 // cannot serve now. The caller must not change it.
 func (t *Table) Hosts() []string { return t.hosts }
+
+// Ask gives the URL that is asked whether a name of a wildcard, one of Hosts, may have a certificate. Where rules of the
+// wildcard have different ones, it is that of the first in the order in which they are considered. It is empty where there
+// is none.
+func (t *Table) Ask(host string) string { return t.asks[host] }
 
 // Rules gives all rules with their backends: by host, those of a host in the order in which they are considered, those
 // of a route by service, instance and address. The caller must not change it.

@@ -232,6 +232,21 @@ func TestHosts_AreThoseOfAllRulesSortedAndOnce(t *testing.T) {
 	assert.Empty(t, compile(t, Location{}).Hosts())
 }
 
+func TestAsk_IsTheURLOfAWildcardsFirstRuleThatHasOne(t *testing.T) {
+	table := compile(t, Location{},
+		instance("a", "tricot *.a.com", "tricot a.com", "tricot-on-demand-tls-ask http://a/"),
+		instance("b", "tricot *.a.com", "tricot *.b.com 7"),
+		sick(instance("c", "tricot *.b.com 1", "tricot-on-demand-tls-ask http://c/?x=y")),
+		instance("d", "tricot *.a.com 200", "tricot-on-demand-tls-ask http://d/"))
+	assert.Equal(t, "http://d/", table.Ask("*.a.com"), "the higher priority")
+	assert.Equal(t, "http://c/?x=y", table.Ask("*.b.com"), "the only one, though its instance cannot serve now")
+	assert.Empty(t, table.Ask("a.com"), "no wildcard")
+	assert.Empty(t, table.Ask("*.c.com"))
+	for _, r := range table.Rules() {
+		assert.Equal(t, r.Host != "a.com" && r.Backend.ID != "b", r.Ask != "", "%v", r)
+	}
+}
+
 func TestRules_AreAllRulesInTheOrderOfHostsAndOfEachRequest(t *testing.T) {
 	table := compile(t, Location{},
 		instance("b", "tricot b.com"), instance("a", "tricot b.com", "tricot b.com/x", "tricot b.com"),

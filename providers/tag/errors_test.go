@@ -15,25 +15,27 @@ func TestParse_SaysWhatItExpected(t *testing.T) {
 	label64 := strings.Repeat("a", 64)
 	host254 := strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("b", 62)
 	const (
-		needHost     = "no host: expected tricot HOST[/PATH] [PRIORITY]"
-		needIPv6     = "expected an IPv6 address without zone in the brackets, such as [2001:db8::1]"
-		needPriority = ": expected a whole number from -2147483648 to 2147483647"
-		needChars    = "expected letters, digits, -, _, . and *, it has "
-		needLabel    = "expected a label before and after each dot"
-		needASCII    = "expected printable ASCII only: write the rest percent-encoded, as clients send it"
-		needHex      = "expected two hexadecimal digits after each %; a percent sign itself is written %25"
-		needToken    = ": expected letters, digits and any of !#$%&'*+-.^_`|~"
-		needName     = ": expected another name, this one frames the response or steers the connection, which is left to Tricot"
-		noPort       = ": a rule has no port, it holds on those that Tricot listens on"
+		needHost      = "no host: expected tricot HOST[/PATH] [PRIORITY]"
+		needIPv6      = "expected an IPv6 address without zone in the brackets, such as [2001:db8::1]"
+		needPriority  = ": expected a whole number from -2147483648 to 2147483647"
+		needChars     = "expected letters, digits, -, _, . and *, it has "
+		needLabel     = "expected a label before and after each dot"
+		needASCII     = "expected printable ASCII only: write the rest percent-encoded, as clients send it"
+		needHex       = "expected two hexadecimal digits after each %; a percent sign itself is written %25"
+		needToken     = ": expected letters, digits and any of !#$%&'*+-.^_`|~"
+		needName      = ": expected another name, this one frames the response or steers the connection, which is left to Tricot"
+		noPort        = ": a rule has no port, it holds on those that Tricot listens on"
+		needURL       = "expected an absolute URL with http or https, such as https://app.example.com/allowed"
+		needPrintable = "expected printable ASCII only: write the rest percent-encoded"
 	)
 	for _, test := range []struct{ tag, want string }{
 		// The word.
 		{"tricot-xyz", `unknown tag "tricot-xyz": ` +
-			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb"},
+			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
 		{"tricot- a.example", `unknown tag "tricot-": ` +
-			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb"},
+			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
 		{"tricot-HTTPS a.example", `unknown tag "tricot-HTTPS": ` +
-			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb"},
+			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
 
 		// The fields of a rule.
 		{"tricot", needHost},
@@ -124,6 +126,27 @@ func TestParse_SaysWhatItExpected(t *testing.T) {
 		// Balance.
 		{"tricot-global-lb yes", `surplus "yes": expected nothing after tricot-global-lb`},
 		{"tricot-site-lb  a  b", `surplus "a  b": expected nothing after tricot-site-lb`},
+
+		// The endpoint for certificates on demand.
+		{"tricot-on-demand-tls-ask", "no URL: expected tricot-on-demand-tls-ask URL"},
+		{"tricot-on-demand-tls-ask   ", "no URL: expected tricot-on-demand-tls-ask URL"},
+		{"tricot-on-demand-tls-ask http://a.example/ b  c", `surplus "b  c": expected nothing after tricot-on-demand-tls-ask URL`},
+		{"tricot-on-demand-tls-ask /allowed", `URL "/allowed": ` + needURL},
+		{"tricot-on-demand-tls-ask a.example/allowed", `URL "a.example/allowed": ` + needURL},
+		{"tricot-on-demand-tls-ask //a.example/allowed", `URL "//a.example/allowed": ` + needURL},
+		{"tricot-on-demand-tls-ask ftp://a.example/", `URL "ftp://a.example/": ` + needURL},
+		{"tricot-on-demand-tls-ask http:a.example", `URL "http:a.example": ` + needURL},
+		{"tricot-on-demand-tls-ask http://", `URL "http://": ` + needURL},
+		{"tricot-on-demand-tls-ask http:///allowed", `URL "http:///allowed": ` + needURL},
+		{"tricot-on-demand-tls-ask http://:80/", `URL "http://:80/": ` + needURL},
+		{"tricot-on-demand-tls-ask http://a.example:b/",
+			`URL "http://a.example:b/": expected an absolute URL: invalid port ":b" after host`},
+		{"tricot-on-demand-tls-ask http://a.example/%zz",
+			`URL "http://a.example/%zz": expected an absolute URL: invalid URL escape "%zz"`},
+		{"tricot-on-demand-tls-ask http://u:p@a.example/", `URL "http://u:p@a.example/": expected a URL without user and password`},
+		{"tricot-on-demand-tls-ask http://a.example/#", `URL "http://a.example/#": expected a URL without a fragment: it is never sent`},
+		{"tricot-on-demand-tls-ask http://a.example/\t", `URL "http://a.example/\t": ` + needPrintable},
+		{"tricot-on-demand-tls-ask http://bücher.example/", `URL "http://bücher.example/": ` + needPrintable},
 	} {
 		config, malformed := tag.Parse([]string{test.tag})
 		assert.Equal(t, tag.Config{}, config, test.tag)

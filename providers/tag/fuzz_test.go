@@ -2,6 +2,7 @@ package tag_test
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ func FuzzParse(f *testing.F) {
 		"tricot BÜCHER.example./", "tricot a**b.ü.example", "tricot _a.ü", "tricot http://a/", "tricot a:1", "tricot a/?",
 		"tricot-add-header X-A a  b", "tricot-add-header te x", "tricot-add-header X \r\n", "tricot-global-lb", "tricot-site-lb x",
 		"tricot a 99999999999", "tricot a 1 2", "tricot ｅｘ。com", "tricot א.1", "tricot xn--a.ü",
+		"tricot-on-demand-tls-ask http://a.example:80/x?y=z", "tricot-on-demand-tls-ask http://[::1", "tricot-on-demand-tls-ask ftp://a#",
 	} {
 		f.Add(seed)
 	}
@@ -33,6 +35,14 @@ func FuzzParse(f *testing.F) {
 		yield := len(config.Rules) + len(config.Headers) + len(malformed)
 		if config.Balance != tag.Nearest {
 			yield++
+		}
+		if config.Ask != "" {
+			yield++
+			at, err := url.Parse(config.Ask)
+			require.NoError(t, err)
+			require.True(t, at.IsAbs() && at.Host != "")
+			require.Contains(t, text, config.Ask)
+			require.NotContains(t, config.Ask, " ")
 		}
 		require.Equal(t, 1, yield, "a tag of ours has one meaning or one error")
 

@@ -12,6 +12,7 @@ const (
 	wordAddHeader = "tricot-add-header"
 	wordGlobalLB  = "tricot-global-lb"
 	wordSiteLB    = "tricot-site-lb"
+	wordAsk       = "tricot-on-demand-tls-ask"
 
 	prefix = wordRule + "-" // whatever starts so is meant for Tricot
 )
@@ -54,10 +55,12 @@ func (c *Config) add(tag string) error {
 		return c.spread(Global, word, rest)
 	case wordSiteLB:
 		return c.spread(Site, word, rest)
+	case wordAsk:
+		return c.askAt(rest)
 	default:
 		if strings.HasPrefix(word, prefix) {
-			return fmt.Errorf("unknown tag %q: expected one of %s, %s, %s, %s, %s",
-				word, wordRule, wordRuleHTTPS, wordAddHeader, wordGlobalLB, wordSiteLB)
+			return fmt.Errorf("unknown tag %q: expected one of %s, %s, %s, %s, %s, %s",
+				word, wordRule, wordRuleHTTPS, wordAddHeader, wordGlobalLB, wordSiteLB, wordAsk)
 		}
 	}
 	return nil

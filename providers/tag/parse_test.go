@@ -136,6 +136,36 @@ func TestParse_TakesTheWiderBalanceInWhateverOrder(t *testing.T) {
 	}
 }
 
+func TestParse_ReadsTheEndpointForCertificatesOnDemand(t *testing.T) {
+	const url = "https://app.example.com:8443/allowed?key=a%20b&c"
+	for _, tags := range [][]string{
+		{"tricot-on-demand-tls-ask " + url},
+		{"  tricot-on-demand-tls-ask   " + url + "  "},
+		{"tricot-on-demand-tls-ask " + url, "tricot-on-demand-tls-ask " + url},
+	} {
+		config, malformed := tag.Parse(tags)
+		assert.Empty(t, malformed, tags)
+		assert.Equal(t, tag.Config{Ask: url}, config, tags)
+	}
+	for _, url := range []string{"http://127.0.0.1:9000/ask", "http://[::1]/", "HTTP://localhost", "https://a.example?"} {
+		config, malformed := tag.Parse([]string{"tricot-on-demand-tls-ask " + url})
+		assert.Empty(t, malformed, url)
+		assert.Equal(t, url, config.Ask)
+	}
+}
+
+func TestParse_KeepsTheFirstEndpointWhereThereIsASecond(t *testing.T) {
+	config, malformed := tag.Parse([]string{
+		"tricot-on-demand-tls-ask http://a.example/", "tricot *.example", "tricot-on-demand-tls-ask http://b.example/",
+	})
+	assert.Equal(t, "http://a.example/", config.Ask)
+	assert.Len(t, config.Rules, 1)
+	assert.Equal(t, []tag.Error{{
+		Tag:    "tricot-on-demand-tls-ask http://b.example/",
+		Reason: `a second URL "http://b.example/": expected one for all of the service, it has "http://a.example/" already`,
+	}}, malformed)
+}
+
 func TestParse_IgnoresTagsOfOthers(t *testing.T) {
 	config, malformed := tag.Parse([]string{
 		"", " ", "web", "traefik.enable=true", "urlprefix-/foo", "tricotx a.example", "tricot_https a.example",

@@ -5,6 +5,7 @@
 //	tricot-add-header NAME VALUE...
 //	tricot-global-lb
 //	tricot-site-lb
+//	tricot-on-demand-tls-ask URL
 //
 // Every provider uses it, so that a service can move between them with its tags unchanged. [Parse] reads all tags of a
 // service; each one that is malformed comes back as an [Error] and leaves the others in force.
@@ -47,6 +48,11 @@
 //
 // VALUE is the rest of the tag, byte for byte, without the spaces and tabs at its ends. It is not empty and has no
 // control characters but tabs (RFC 9110, section 5.5).
+//
+// # URL
+//
+// URL is an absolute http or https URL of printable ASCII, without user, password and fragment (RFC 3986). It may have a
+// query. A service has one: the tag may be there again only with the same one.
 package tag
 
 // DefaultPriority is that of a rule whose tag names none.
@@ -83,6 +89,9 @@ type Config struct {
 	Rules   []Rule
 	Headers []Header
 	Balance Balance
+	// Ask is the URL that is asked whether a name of the service's wildcard rules may have a certificate: tricot-on-demand-tls-ask.
+	// Empty: there is none.
+	Ask string
 }
 
 // An Error says what is wrong with one tag: Tag as it was given, Reason in one sentence that says what was expected.
