@@ -12,7 +12,7 @@ type table struct {
 	exact map[string]*tls.Certificate
 	// addresses has those of them that are IP addresses.
 	addresses map[netip.Addr]*tls.Certificate
-	wildcards []string
+	wildcards []wildcard
 }
 
 // GetCertificate picks the certificate for a handshake: that of the name in the SNI, or of the address that the client
@@ -21,16 +21,24 @@ type table struct {
 // crypto/tls answers that with the alert unrecognized_name, given that the [tls.Config] has no certificates of its own.
 //
 // It is for the field of this name in a [tls.Config], and may be called by any number of goroutines at any time; it takes
-// no lock and makes no I/O.
+// no lock and makes no I/O. A name that may get a certificate on demand is noted for another goroutine, if that has room.
 func (k *Keeper) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	t := k.serving.Load()
 	if cert := t.find(hello); cert != nil {
 		return cert, nil
 	}
-	if !k.strictSNI || t.wildcard(canonical(hello.ServerName)) {
-		return k.selfSigned, nil
+	if name := canonical(hello.ServerName); name != "" {
+		if ask, found := search(t.wildcards, name); found {
+			if ask != "" {
+				k.asker.hear(question{name: name, url: ask})
+			}
+			return k.selfSigned, nil
+		}
 	}
-	return nil, nil
+	if k.strictSNI {
+		return nil, nil
+	}
+	return k.selfSigned, nil
 }
 
 func (t *table) find(hello *tls.ClientHelloInfo) *tls.Certificate {
@@ -45,17 +53,4 @@ func (t *table) find(hello *tls.ClientHelloInfo) *tls.Certificate {
 		return nil
 	}
 	return t.addresses[local.AddrPort().Addr().Unmap().WithZone("")]
-}
-
-// wildcard says whether a name is wanted through a wildcard.
-func (t *table) wildcard(name string) bool {
-	if name == "" {
-		return false
-	}
-	for _, wildcard := range t.wildcards {
-		if matches(wildcard, name) {
-			return true
-		}
-	}
-	return false
 }

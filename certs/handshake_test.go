@@ -39,6 +39,9 @@ func serve(t testing.TB, k *certs.Keeper) string {
 	return listener.Addr().String()
 }
 
+// hello is a handshake's beginning, without a connection.
+func hello(name string) *tls.ClientHelloInfo { return &tls.ClientHelloInfo{ServerName: name} }
+
 func dial(address string, config *tls.Config) (*x509.Certificate, error) {
 	conn, err := tls.Dial("tcp", address, config)
 	if err != nil {
@@ -146,7 +149,7 @@ func TestHandshakes_NeverFailWhileTablesAndCertificatesAreSwapped(t *testing.T) 
 	var all sync.WaitGroup
 	all.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			k.Want([]string{"app.example.com", fmt.Sprintf("n%d.example.com", i%10), "*.example.org"})
+			k.Want(hosts("app.example.com", fmt.Sprintf("n%d.example.com", i%10), "*.example.org"))
 		}
 	})
 	all.Go(func() {

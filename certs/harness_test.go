@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,7 +59,44 @@ func (p *place) store() *dir.Store {
 }
 
 // keeper makes one that runs until the test ends, and waits until it has read the store.
-func (p *place) keeper(o certs.Options, hosts ...string) *certs.Keeper {
+func (p *place) keeper(o certs.Options, names ...string) *certs.Keeper {
+	p.t.Helper()
+	return p.keeperOf(o, hosts(names...)...)
+}
+
+// hosts are wanted without an endpoint of their own to ask.
+func hosts(names ...string) []certs.Wanted {
+	wanted := make([]certs.Wanted, len(names))
+	for i, name := range names {
+		wanted[i].Host = name
+	}
+	return wanted
+}
+
+// keeperOf is keeper, with wildcards that may have endpoints.
+func (p *place) keeperOf(o certs.Options, wanted ...certs.Wanted) *certs.Keeper {
+	p.t.Helper()
+	k, _ := p.start(o, wanted...)
+	return k
+}
+
+// start is keeperOf, and gives what ends it before the test does.
+func (p *place) start(o certs.Options, wanted ...certs.Wanted) (k *certs.Keeper, stop func()) {
+	p.t.Helper()
+	k = p.idle(o)
+	k.Want(wanted)
+	stop = run(p.t, k.Run)
+	select {
+	case <-k.Ready():
+	case <-time.After(patience):
+		require.Fail(p.t, "the keeper did not become ready")
+	}
+	return k, stop
+}
+
+// idle makes a keeper that does not run.
+func (p *place) idle(o certs.Options) *certs.Keeper {
+	p.t.Helper()
 	if o.Store == nil {
 		o.Store = p.store()
 	}
@@ -68,25 +106,20 @@ func (p *place) keeper(o certs.Options, hosts ...string) *certs.Keeper {
 	o.Log = slog.New(slog.NewTextHandler(p.log, nil))
 	k, err := certs.New(o)
 	require.NoError(p.t, err)
-	k.Want(hosts)
-	run(p.t, k.Run)
-	select {
-	case <-k.Ready():
-	case <-time.After(patience):
-		require.Fail(p.t, "the keeper did not become ready")
-	}
 	return k
 }
 
-// run runs something until the test ends, and holds it to return then.
-func run(t testing.TB, f func(context.Context) error) {
+// run runs something until the test ends or it is stopped, and holds it to return then.
+func run(t testing.TB, f func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		assert.NoError(t, <-ended)
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 func (p *place) roots() *x509.CertPool {
@@ -204,6 +237,13 @@ func (i *issuer) on(hook func(ctx context.Context, name string) error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.hook = hook
+}
+
+// names gives what it was asked for.
+func (i *issuer) names() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.asked)
 }
 
 func (i *issuer) count(name string) int {

@@ -46,9 +46,7 @@ func TestKeeper_GetsACertificateForEachExactName(t *testing.T) {
 		p.await(k, name)
 	}
 	p.eventually(func() bool { return p.issuer.count("::1") == 1 && p.issuer.count("127.0.0.1") == 1 })
-	p.issuer.mu.Lock()
-	defer p.issuer.mu.Unlock()
-	assert.ElementsMatch(t, []string{"app.example.com", "localhost", "my_app.test", "127.0.0.1", "::1"}, p.issuer.asked)
+	assert.ElementsMatch(t, []string{"app.example.com", "localhost", "my_app.test", "127.0.0.1", "::1"}, p.issuer.names())
 }
 
 func TestKeeper_WritesTheRecordWithTheseFieldsExactly(t *testing.T) {
@@ -74,7 +72,7 @@ func TestKeeper_ServesWhatIsInTheStoreWithoutAnOrder(t *testing.T) {
 	k := p.keeper(certs.Options{}, "app.example.com")
 	_, trusted := p.served(k, "app.example.com")
 	assert.True(t, trusted, "from the moment on when it is ready")
-	assert.Empty(t, p.issuer.asked)
+	assert.Empty(t, p.issuer.names())
 }
 
 func TestKeeper_IsReadyWithAnEmptyStoreAndNoNames(t *testing.T) {
@@ -127,7 +125,7 @@ func TestKeeper_LooksAgainUnderTheLockBeforeItOrders(t *testing.T) {
 		_, err := os.Stat(filepath.Join(p.dir, "locks/app.example.com"))
 		return os.IsNotExist(err)
 	})
-	assert.Empty(t, p.issuer.asked)
+	assert.Empty(t, p.issuer.names())
 	assert.Equal(t, written.Version, p.record("app.example.com").Version)
 	_, _ = k.GetCertificate(&tls.ClientHelloInfo{})
 }
@@ -231,11 +229,11 @@ func TestKeeper_LeavesACertificateThatIsNoLongerWantedInTheStore(t *testing.T) {
 	k := p.keeper(certs.Options{}, "app.example.com", "other.example.com")
 	first := p.await(k, "app.example.com")
 	version := p.record("app.example.com").Version
-	k.Want([]string{"other.example.com"})
+	k.Want(hosts("other.example.com"))
 	p.eventually(func() bool { _, trusted := p.served(k, "app.example.com"); return !trusted })
 	assert.Equal(t, version, p.record("app.example.com").Version)
 	assert.Equal(t, 1, p.log.count("no longer wanted"))
-	k.Want([]string{"app.example.com"})
+	k.Want(hosts("app.example.com"))
 	assert.Equal(t, first.SerialNumber, p.await(k, "app.example.com").SerialNumber, "wanted again")
 	assert.Equal(t, 1, p.issuer.count("app.example.com"))
 }
@@ -246,7 +244,7 @@ func TestKeeper_EndsWithItsContextInTheMiddleOfAnOrder(t *testing.T) {
 	p.issuer.on(func(ctx context.Context, _ string) error { close(asked); <-ctx.Done(); return ctx.Err() })
 	k, err := certs.New(certs.Options{Store: p.store(), Issuer: p.issuer})
 	require.NoError(t, err)
-	k.Want([]string{"app.example.com"})
+	k.Want(hosts("app.example.com"))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- k.Run(ctx) }()
@@ -277,7 +275,7 @@ func TestKeeper_ReadsOnlyWhatChangesAmongManyCertificates(t *testing.T) {
 	for i, name := range names {
 		assert.Equal(t, i != 7, before[i] == hello(name), name)
 	}
-	assert.Empty(t, p.issuer.asked)
+	assert.Empty(t, p.issuer.names())
 }
 
 func BenchmarkKeeper_ReadsTenThousandCertificates(b *testing.B) {
@@ -288,7 +286,7 @@ func BenchmarkKeeper_ReadsTenThousandCertificates(b *testing.B) {
 	for b.Loop() {
 		k, err := certs.New(certs.Options{Store: p.store(), Issuer: wrongName{}})
 		require.NoError(b, err)
-		k.Want(names)
+		k.Want(hosts(names...))
 		ctx, cancel := context.WithCancel(b.Context())
 		ended := make(chan error)
 		go func() { ended <- k.Run(ctx) }()
@@ -340,6 +338,8 @@ type faults struct {
 	deaf    bool            // Follow tells only what there is at the start
 	locking chan<- struct{} // is told when a lock is wanted
 	lost    <-chan struct{} // is every lock's Lost
+	// readOnly: nothing can be saved under a lock.
+	readOnly bool
 }
 
 func (f *faults) Follow(ctx context.Context, prefix string, changed func([]store.Record)) error {
@@ -360,12 +360,39 @@ func (f *faults) Lock(ctx context.Context, name string) (store.Lock, error) {
 	if err == nil && f.lost != nil {
 		lock = lostLock{lock, f.lost}
 	}
+	if err == nil && f.readOnly {
+		lock = readOnlyLock{lock}
+	}
 	return lock, err
+}
+
+// seldom is a real store that looks for changes once in a minute, for simulated days.
+type seldom struct{ store.Store }
+
+func (s seldom) Follow(ctx context.Context, prefix string, changed func([]store.Record)) error {
+	for ctx.Err() == nil {
+		look, enough := context.WithCancel(ctx)
+		err := s.Store.Follow(look, prefix, func(records []store.Record) { changed(records); enough() })
+		if enough(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+		}
+	}
+	return nil
 }
 
 type lostLock struct {
 	store.Lock
 	lost <-chan struct{}
+}
+
+type readOnlyLock struct{ store.Lock }
+
+func (readOnlyLock) Save(context.Context, store.Record) (store.Record, error) {
+	return store.Record{}, errors.New("the store is read-only")
 }
 
 func (l lostLock) Lost() <-chan struct{} { return l.lost }

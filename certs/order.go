@@ -21,28 +21,59 @@ const (
 	storePatience = 10 * time.Second
 )
 
-// errBusy says that another instance has the lock of a name, and had it for as long as was waited.
-var errBusy = errors.New("another instance has the lock")
+var (
+	// errBusy says that another instance has the lock of a name, and had it for as long as was waited.
+	errBusy = errors.New("another instance has the lock")
+	// errHeld says that another instance has failed, and that the time of the next try has not come.
+	errHeld = errors.New("another instance has failed")
+)
+
+// An order is what one goroutine is to do for a name.
+type order struct {
+	name string
+	// attempts is how often this instance failed in a row. The store may know of more.
+	attempts int
+	// forced: the issuer is asked whatever the store has.
+	forced bool
+}
 
 // A result says how an order went.
 type result struct {
 	name string
 	err  error
+	// asked: the issuer was.
+	asked bool
+	// failure is what is known now, if it was looked at, which it is before the issuer is asked.
+	failure *failure
 }
 
 // obtain sees to it that the store has a certificate for a name that is not due.
-func (k *Keeper) obtain(ctx context.Context, name string) result {
-	lock, err := k.lock(ctx, name)
+func (k *Keeper) obtain(ctx context.Context, o order) result {
+	lock, err := k.lock(ctx, o.name)
 	if err != nil {
-		return result{name, err}
+		return result{name: o.name, err: err}
 	}
-	err = k.issue(ctx, name, lock)
+	return k.under(ctx, lock, o)
+}
+
+// under carries an order out under its name's lock, and gives that back.
+func (k *Keeper) under(ctx context.Context, lock store.Lock, o order) result {
+	r := result{name: o.name}
+	r.err = k.issue(ctx, lock, o, &r)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
 	defer cancel()
-	if err := lock.Unlock(ending); err != nil {
-		k.log.Warn("the lock of a name could not be given back", "name", name, "err", err)
+	if r.asked && r.err != nil && ctx.Err() == nil {
+		failed := k.fail(max(r.failure.Attempts, o.attempts)+1, r.err)
+		failed.version = r.failure.version
+		if !errors.Is(r.err, store.ErrLockLost) {
+			failed = k.saveFailure(ending, lock, o.name, failed)
+		}
+		r.failure = &failed
 	}
-	return result{name, err}
+	if err := lock.Unlock(ending); err != nil {
+		k.log.Warn("the lock of a name could not be given back", "name", o.name, "err", err)
+	}
+	return r
 }
 
 func (k *Keeper) lock(ctx context.Context, name string) (store.Lock, error) {
@@ -55,31 +86,46 @@ func (k *Keeper) lock(ctx context.Context, name string) (store.Lock, error) {
 	return lock, err
 }
 
-// issue orders a certificate under the name's lock and writes it, unless the store has a good one by now. It stops where
-// the lock is lost.
-func (k *Keeper) issue(ctx context.Context, name string, lock store.Lock) error {
-	there, err := k.store.Load(ctx, key(name))
+// issue orders a certificate and writes it, unless the store has a good one by now or another instance's failure is to be
+// waited out. It stops where the lock is lost.
+func (k *Keeper) issue(ctx context.Context, lock store.Lock, o order, r *result) error {
+	there, err := k.store.Load(ctx, key(o.name))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if k.good(name, there) {
-		k.log.Debug("another instance has ordered a certificate", "name", name)
-		return nil
-	}
-	pair, err := k.ask(ctx, name, lock)
+	failed, err := k.loadFailure(ctx, o.name)
 	if err != nil {
 		return err
 	}
-	value, err := encode(name, pair, k.now())
+	r.failure = &failed
+	if !o.forced && k.good(o.name, there) {
+		k.log.Debug("another instance has ordered a certificate", "name", o.name)
+		k.forgive(ctx, o.name, failed)
+		return nil
+	}
+	if !o.forced && failed.holds(k.now(), k.maxBackoff) {
+		return errHeld
+	}
+	signer, reason := k.signer(o.name)
+	if signer == nil {
+		return fmt.Errorf("the issuer %s does not sign for %s: %s", k.issuer.Name(), o.name, reason)
+	}
+	r.asked = true
+	pair, err := k.request(ctx, lock, signer, o.name)
 	if err != nil {
-		return fmt.Errorf("what the issuer %s made cannot be served: %w", k.issuer.Name(), err)
+		return err
+	}
+	value, err := encode(o.name, pair, k.now())
+	if err != nil {
+		return fmt.Errorf("what the issuer %s made cannot be served: %w", signer.Name(), err)
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
 	defer cancel()
-	if _, err = lock.Save(ending, store.Record{Key: key(name), Value: value, Version: there.Version}); err != nil {
+	if _, err = lock.Save(ending, store.Record{Key: key(o.name), Value: value, Version: there.Version}); err != nil {
 		return err
 	}
-	k.log.Info("certificate issued", "name", name, "issuer", k.issuer.Name())
+	k.log.Info("certificate issued", "name", o.name, "issuer", signer.Name())
+	k.forgive(ending, o.name, failed)
 	return nil
 }
 
@@ -89,11 +135,11 @@ func (k *Keeper) good(name string, record store.Record) bool {
 		return false
 	}
 	cert, err := decode(name, record.Value, k.now())
-	return err == nil && k.now().Before(due(name, cert.Leaf, 0, k.renewAt))
+	return err == nil && k.now().Before(k.due(name, cert.Leaf, 0))
 }
 
-// ask has the issuer make a certificate, for as long as the lock is held.
-func (k *Keeper) ask(ctx context.Context, name string, lock store.Lock) (Pair, error) {
+// request has an issuer make a certificate, for as long as the lock is held.
+func (k *Keeper) request(ctx context.Context, lock store.Lock, signer Issuer, name string) (Pair, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, issuePatience, fmt.Errorf("the issuer took longer than %v", issuePatience))
 	defer cancel()
 	ctx, lost := context.WithCancelCause(ctx)
@@ -109,7 +155,7 @@ func (k *Keeper) ask(ctx context.Context, name string, lock store.Lock) (Pair, e
 		case <-done:
 		}
 	})
-	pair, err := k.issuer.Issue(ctx, name)
+	pair, err := signer.Issue(ctx, name)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}

@@ -48,7 +48,7 @@ func decode(name string, value []byte, now time.Time) (*tls.Certificate, error) 
 }
 
 // parse makes a certificate ready for handshakes, or says why it may not be served: it is not readable, its key is not
-// that of its leaf, its leaf does not cover the name, or it has expired.
+// that of its leaf, its leaf does not cover the name, or it has expired ([*expiredError]).
 func parse(name string, pair Pair, now time.Time) (*tls.Certificate, error) {
 	cert, err := tls.X509KeyPair(pair.Chain, pair.Key)
 	if err != nil {
@@ -58,7 +58,14 @@ func parse(name string, pair Pair, now time.Time) (*tls.Certificate, error) {
 		return nil, err
 	}
 	if !now.Before(cert.Leaf.NotAfter) {
-		return nil, fmt.Errorf("the certificate expired at %s", cert.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		return nil, &expiredError{cert.Leaf.NotAfter}
 	}
 	return &cert, nil
+}
+
+// An expiredError says that all is well with a certificate but for its age.
+type expiredError struct{ at time.Time }
+
+func (e *expiredError) Error() string {
+	return "the certificate expired at " + e.at.UTC().Format(time.RFC3339)
 }

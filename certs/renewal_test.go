@@ -129,6 +129,39 @@ func TestKeeper_ServesTheOldCertificateForAsLongAsItIsValid(t *testing.T) {
 	})
 }
 
+func TestKeeper_WarnsEachDayThatACertificateHasExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, time.Hour)
+		_, stop := p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
+		p.eventually(func() bool { return p.log.count("certificate issued") == 1 })
+		stop()
+		p.issuer.on(func(context.Context, string) error { return refusal{at: time.Now().Add(100 * time.Hour)} })
+		_, stop = p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
+		const warning = "a certificate has expired"
+		<-time.After(time.Hour)
+		require.Equal(t, 1, p.log.count(warning))
+		<-time.After(23*time.Hour - time.Minute)
+		require.Equal(t, 1, p.log.count(warning))
+		<-time.After(time.Hour)
+		require.Equal(t, 2, p.log.count(warning))
+		assert.Equal(t, 2, p.log.count(`last_err="the CA says no"`))
+		stop()
+		k, _ := p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
+		<-time.After(23 * time.Hour)
+		require.Equal(t, 2, p.log.count(warning))
+		assert.Equal(t, 1, p.log.count("cannot be served"), "that is the warning of the first day after a restart")
+		<-time.After(61 * time.Minute)
+		require.Equal(t, 3, p.log.count(warning))
+
+		p.put("app.example.com", p.fields("app.example.com"))
+		<-time.After(time.Minute)
+		p.await(k, "app.example.com")
+		<-time.After(28 * time.Minute)
+		assert.Equal(t, 3, p.log.count(warning))
+		assert.Equal(t, 2, p.issuer.count("app.example.com"))
+	})
+}
+
 func TestKeeper_TriesAgainAfterPausesThatGrowUpToALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
@@ -169,7 +202,7 @@ func TestKeeper_WaitsNoLongerThanItsPatienceForAnotherInstancesOrder(t *testing.
 		require.NoError(t, err)
 		k := p.keeper(certs.Options{Parallel: 1}, "app.example.com")
 		<-time.After(5 * time.Second)
-		k.Want([]string{"app.example.com", "other.example.com"})
+		k.Want(hosts("app.example.com", "other.example.com"))
 		<-time.After(40 * time.Second)
 		_, trusted := p.served(k, "other.example.com")
 		assert.True(t, trusted, "a lock that is held for long holds up no other name")

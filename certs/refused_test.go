@@ -1,0 +1,107 @@
+package certs_test
+
+import (
+	"crypto/x509"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/certs"
+)
+
+// picky is an issuer that refuses names of a single label, addresses and those below .test beforehand.
+type picky struct{ *issuer }
+
+func (picky) Name() string { return "picky" }
+
+func (picky) Refuses(name string) string {
+	if !strings.Contains(name, ".") || strings.HasSuffix(name, ".test") || strings.Trim(name, "0123456789.") == "" {
+		return "it is not in the public DNS"
+	}
+	return ""
+}
+
+var refused = []string{"localhost", "app.test", "127.0.0.1"}
+
+func TestRefused_IsNeverAskedForAndSaidOnceAndSelfSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		k := p.keeper(certs.Options{Issuer: picky{p.issuer}, Parallel: 1}, append(refused, "app.example.com")...)
+		<-time.After(90 * time.Minute)
+		_, trusted := p.served(k, "app.example.com")
+		assert.True(t, trusted)
+		assert.Equal(t, []string{"app.example.com"}, p.issuer.names())
+		for _, name := range refused {
+			leaf, err := handshake(k, name)
+			require.NoError(t, err)
+			if name != "127.0.0.1" { // which has no SNI
+				assert.Equal(t, "Tricot self-signed", leaf.Subject.CommonName)
+			}
+			assert.Equal(t, 1, p.log.count("name="+name+" "), name)
+			_, there := p.failure(name)
+			assert.False(t, there)
+		}
+		assert.Equal(t, 3, p.log.count("does not sign for a name"))
+		assert.Equal(t, 3, p.log.count(`reason="it is not in the public DNS"`))
+
+		k.Want(hosts(append(refused, "app.example.com", "other.example.com")...))
+		p.await(k, "other.example.com")
+		assert.Equal(t, 3, p.log.count("does not sign for a name"), "once, whatever changes elsewhere")
+	})
+}
+
+func TestRefused_IsSignedByTheFallback(t *testing.T) {
+	p := newPlace(t, 0)
+	fallback := &issuer{Issuer: p.issuer.Issuer}
+	var mu sync.Mutex
+	var asked []string
+	k := p.keeper(certs.Options{Issuer: picky{p.issuer}, Fallback: fallback, RenewAt: func(name string, _ *x509.Certificate) time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, name)
+		return time.Time{}
+	}}, append(refused, "app.example.com")...)
+	for _, name := range []string{"localhost", "app.test", "app.example.com"} {
+		p.await(k, name)
+	}
+	p.eventually(func() bool { return fallback.count("127.0.0.1") == 1 })
+	assert.Equal(t, []string{"app.example.com"}, p.issuer.names())
+	assert.Zero(t, fallback.count("app.example.com"))
+	assert.Equal(t, 1, p.log.count(`name=localhost issuer=local`))
+	assert.Equal(t, 3, p.log.count("another one does"))
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, []string{"app.example.com"}, slices.Compact(asked), "renewal information is the issuer's own")
+}
+
+func TestRefused_ByBothIssuersIsSelfSigned(t *testing.T) {
+	p := newPlace(t, 0)
+	k := p.keeper(certs.Options{Issuer: picky{p.issuer}, Fallback: picky{p.issuer}}, "localhost", "app.example.com")
+	p.await(k, "app.example.com")
+	_, trusted := p.served(k, "localhost")
+	assert.False(t, trusted)
+	assert.Zero(t, p.issuer.count("localhost"))
+}
+
+func TestRefused_IsServedWithWhatTheStoreHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, time.Hour)
+		p.put("localhost", p.fields("localhost"))
+		k := p.keeper(certs.Options{Issuer: picky{p.issuer}}, "localhost")
+		<-time.After(50 * time.Minute)
+		_, trusted := p.served(k, "localhost")
+		assert.True(t, trusted)
+		<-time.After(10 * time.Minute)
+		_, trusted = p.served(k, "localhost")
+		assert.False(t, trusted, "it has expired")
+		assert.Empty(t, p.issuer.names())
+		p.putRaw("localhost", []byte("nonsense"))
+		p.eventually(func() bool { return p.log.count("cannot be served, and no issuer signs") == 1 })
+	})
+}
