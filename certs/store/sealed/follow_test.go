@@ -1,0 +1,75 @@
+package sealed_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/certs/store"
+)
+
+func TestFollow_TellsRecordsThatDoNotOpenAsTheyAre(t *testing.T) {
+	inner := openDir(t, t.TempDir())
+	save(t, wrap(t, inner, key(t, 'a')), "certs/a", "one")
+	save(t, wrap(t, inner, key(t, 'b')), "certs/b", "two")
+	save(t, inner, "certs/c", "three")
+	theirs, err := inner.Load(t.Context(), "certs/b")
+	require.NoError(t, err)
+
+	told := next(t, follow(t, wrap(t, inner, key(t, 'a')), "certs/"))
+	require.Len(t, told, 3)
+	assert.Equal(t, "one", string(told[0].Value))
+	assert.Equal(t, theirs, told[1])
+	assert.Equal(t, "three", string(told[2].Value))
+}
+
+func TestFollow_LogsOnceThatARecordDoesNotOpenAndOnceThatItDoes(t *testing.T) {
+	log := &logbook{}
+	inner := openDir(t, t.TempDir())
+	mine, theirs := wrapLogged(t, inner, log, key(t, 'a')), wrap(t, inner, key(t, 'b'))
+	both := wrap(t, inner, key(t, 'a'), key(t, 'b'))
+	told := follow(t, mine, "certs/")
+	next(t, told)
+	change := func(s store.Store, key, value string) {
+		t.Helper()
+		save(t, s, key, value)
+		next(t, told)
+	}
+	const began, ended = "record=certs/a err=", "is no longer one that cannot be opened"
+	change(theirs, "certs/a", "secret")
+	change(mine, "certs/b", "secret")
+	change(theirs, "certs/a", "secret again")
+	assert.Equal(t, 1, log.count(began), log)
+	assert.Equal(t, 1, log.count("level=ERROR"), log)
+	assert.Equal(t, 1, log.count(key(t, 'b').ID()), log)
+	change(both, "certs/a", "secret")
+	assert.Equal(t, 1, log.count(ended), log)
+	change(mine, "certs/a", "secret")
+	assert.Equal(t, 1, log.count(ended), log)
+
+	require.NoError(t, inner.Delete(t.Context(), "certs/a"))
+	next(t, told)
+	change(theirs, "certs/a", "secret")
+	assert.Equal(t, 2, log.count(began), log)
+	require.NoError(t, theirs.Delete(t.Context(), "certs/a"))
+	next(t, told)
+	assert.Equal(t, 2, log.count(ended), log)
+	assert.NotContains(t, log.String(), "secret")
+}
+
+func TestFollow_TellsWithinASecondOfARecordThatIsSealedAnew(t *testing.T) {
+	inner := openDir(t, t.TempDir())
+	s := wrap(t, inner, key(t, 'b'))
+	save(t, wrap(t, inner, key(t, 'a')), "certs/a", "one")
+	told := follow(t, s, "certs/")
+	assert.NotEqual(t, "one", string(next(t, told)[0].Value))
+	changing := wrap(t, inner, key(t, 'b'), key(t, 'a'))
+	begin := time.Now()
+	copied, err := store.Copy(t.Context(), changing, changing, "certs/")
+	require.NoError(t, err)
+	assert.Equal(t, 1, copied)
+	assert.Equal(t, "one", string(next(t, told)[0].Value))
+	assert.Less(t, time.Since(begin), time.Second)
+}
