@@ -47,6 +47,11 @@ func (p *program) verified(cmd *cobra.Command) (*settings.Settings, error) {
 	if err != nil && !bad("pipeline.order") {
 		problems = append(problems, s.Problem("pipeline.order", err.Error()))
 	}
+	for _, key := range []string{"certs.encryption_key", "certs.encryption_key_file"} {
+		if _, err := encryptionKeys(s); err != nil && s.Source(key) != "default" && !bad(key) {
+			problems = append(problems, s.Problem(key, err.Error()))
+		}
+	}
 	for _, plan := range plans {
 		if key := "middleware." + plan.Name; !bad(key) {
 			problems = append(problems, unbuilt(s, plan, key)...)

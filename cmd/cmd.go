@@ -120,7 +120,7 @@ func (p *program) command() *cobra.Command {
 		p.schema.Flags(command.Flags())
 		command.Flags().SortFlags = false
 	}
-	root.AddCommand(run, check, version)
+	root.AddCommand(run, check, p.certs(), version)
 	return root
 }
 

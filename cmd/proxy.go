@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,9 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tricot-proxy/tricot/certs"
-	"github.com/tricot-proxy/tricot/certs/local"
-	"github.com/tricot-proxy/tricot/certs/store"
-	"github.com/tricot-proxy/tricot/certs/store/dir"
 	"github.com/tricot-proxy/tricot/cmd/settings"
 	"github.com/tricot-proxy/tricot/middleware/route"
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint"
@@ -38,7 +33,7 @@ type proxy struct {
 	log         *slog.Logger
 	providers   []providers.Provider
 	router      *route.Router
-	issuer      *local.Issuer
+	issuer      issuer
 	keeper      *certs.Keeper
 	challenges  *certs.Challenges
 	entrypoints []*entrypoint.Entrypoint
@@ -57,11 +52,11 @@ func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, e
 	if err != nil {
 		return nil, err
 	}
-	p.issuer, err = local.New(local.Options{Store: store, RootFile: filepath.Join(s.Certs.Dir, "local-root.pem"), Log: log})
+	p.issuer, err = openIssuer(s, store, log)
 	if err != nil {
 		return nil, err
 	}
-	p.keeper, err = certs.New(certs.Options{Store: store, Issuer: p.issuer, StrictSNI: s.TLS.StrictSNI, Log: log})
+	p.keeper, err = openKeeper(s, store, p.issuer, log)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +64,7 @@ func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, e
 	p.router = route.NewRouter(route.Options{
 		Log:      log,
 		Location: route.Location{Node: s.NodeName, Site: s.Site},
-		Applied:  func(table *route.Table) { p.keeper.Want(table.Hosts()) },
+		Applied:  func(table *route.Table) { p.keeper.Want(wanted(table)) },
 	})
 	for _, name := range s.Providers {
 		provider, err := openProvider(name, s, client, p.router, log)
@@ -94,17 +89,6 @@ func openProvider(name string, s *settings.Settings, client *api.Client, router 
 		return consulProvider(s, client, router, log)
 	}
 	return file.New(file.Options{Path: s.File.Path, Log: log}), nil
-}
-
-func openStore(s *settings.Settings, client *api.Client, log *slog.Logger) (store.Store, error) {
-	if s.Certs.Store == "consul" {
-		return consulStore(s, client, log)
-	}
-	opened, err := dir.Open(dir.Options{Dir: s.Certs.Dir, Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("certs.dir %s: %w", s.Certs.Dir, err)
-	}
-	return opened, nil
 }
 
 // listen opens all ports, or none.

@@ -10,8 +10,6 @@ type absence struct {
 // absences lists what this version does not have. A line goes when the code comes that does it.
 func absences() []absence {
 	return []absence{
-		{"certs.issuer", func(s *Settings) bool { return s.Certs.Issuer == "acme" },
-			"acme is not in this version; set certs.issuer: local"},
 		{"metrics.bind_addr", func(s *Settings) bool { return s.Metrics.BindAddr != "" },
 			"metrics are not in this version; leave metrics.bind_addr empty"},
 	}

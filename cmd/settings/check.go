@@ -88,6 +88,15 @@ func (c *check) certificates() {
 			c.refuse("the acme issuer needs the HTTP entrypoint for its challenges", "http.bind_addr", "certs.issuer")
 		}
 	}
+	switch eab := c.ACME.EAB; {
+	case eab.KID != "" && eab.HMACKey == "":
+		c.refuse("it goes with acme.eab.hmac_key, which is not set", "acme.eab.kid", "acme.eab.hmac_key")
+	case eab.KID == "" && eab.HMACKey != "":
+		c.refuse("it goes with acme.eab.kid, which is not set", "acme.eab.hmac_key", "acme.eab.kid")
+	}
+	if c.Certs.EncryptionKeyFile != "" && len(c.Certs.EncryptionKey) > 0 {
+		c.refuse("certs.encryption_key is set too: one of them", "certs.encryption_key_file", "certs.encryption_key")
+	}
 	if c.Certs.Store == "dir" && c.Certs.Dir == "" {
 		c.refuse("the dir store needs a directory: neither XDG_DATA_HOME nor HOME says where", "certs.dir", "certs.store")
 	}

@@ -29,6 +29,10 @@ func sample(entry Entry) [3]string {
 		return [3]string{"dir", "consul", "dir"}
 	case "letsencrypt.email":
 		return [3]string{"a@example.com", "b@example.com", "c@example.com"}
+	case "acme.key_type":
+		return [3]string{"p384", "rsa2048", "p256"}
+	case "acme.on_demand.ask":
+		return [3]string{"https://a.example.com/ask", "http://b.example.com:1", "http://127.0.0.1"}
 	case "acme.directory":
 		return [3]string{"https://a.example.com/", "https://b.example.com/", "http://127.0.0.1:1/"}
 	case "consul.host":

@@ -55,7 +55,7 @@ consul:
 func TestLoad_TellsABareTricotWhatToSet(t *testing.T) {
 	_, problems := trial{absent: absences()}.load(t)
 	assert.Equal(t, []string{
-		`default: certs.issuer = "acme": acme is not in this version; set certs.issuer: local`,
+		"default: letsencrypt.email: the acme issuer needs an email address",
 		"default: node_name: the consul provider needs the name of the node that this Tricot runs on",
 	}, lines(problems))
 }
@@ -74,7 +74,6 @@ func TestLoad_AppliesTheAbsences(t *testing.T) {
 	require.NoError(t, err)
 	_, err = schema.Load(nil, []string{"TRICOT_METRICS_BIND_ADDR=:1", "TRICOT_CONFIG=" + write(t, "empty.yaml", "")})
 	assert.ErrorContains(t, err, "metrics are not in this version")
-	assert.ErrorContains(t, err, "acme is not in this version")
 	_, err = schema.Load(nil, append(runnable(t), "TRICOT_CONFIG="+write(t, "empty.yaml", "")))
 	assert.NoError(t, err)
 }

@@ -110,9 +110,13 @@ type Metrics struct {
 
 // Certs is about certificates. Issuer is "acme" or "local"; Store is "consul" or "dir"; Dir is an absolute path.
 type Certs struct {
-	Issuer string `key:"issuer" default:"acme" is:"oneof=acme|local" usage:"acme, or local: a development authority that is kept in the store."`
-	Store  string `key:"store" is:"oneof=consul|dir" otherwise:"consul where the consul provider runs, else dir" usage:"Where certificates are kept: consul or dir."`
-	Dir    string `key:"dir" otherwise:"/var/lib/tricot for root, else $XDG_DATA_HOME/tricot or $HOME/.local/share/tricot" usage:"Where the dir store is."`
+	Issuer   string `key:"issuer" default:"acme" is:"oneof=acme|local" usage:"acme, or local: a development authority that is kept in the store."`
+	Store    string `key:"store" is:"oneof=consul|dir" otherwise:"consul where the consul provider runs, else dir" usage:"Where certificates are kept: consul or dir."`
+	Dir      string `key:"dir" otherwise:"/var/lib/tricot for root, else $XDG_DATA_HOME/tricot or $HOME/.local/share/tricot" usage:"Where the dir store is."`
+	Parallel int    `key:"parallel" default:"4" is:"min=1" usage:"How many certificates this instance orders at once."`
+
+	EncryptionKey     []string `key:"encryption_key" is:"unique" secret:"true" usage:"Keys that seal what is private in the store, 32 bytes each in base64 or hex. The first seals, all open."`
+	EncryptionKeyFile string   `key:"encryption_key_file" usage:"A file with such keys, one on a line, instead."`
 }
 
 // LetsEncrypt is the account with Let's Encrypt.
@@ -124,6 +128,23 @@ type LetsEncrypt struct {
 type ACME struct {
 	Directory string `key:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" is:"secure_url" usage:"The directory URL of the ACME server. Plain http only on loopback."`
 	CACert    string `key:"ca_cert" is:"certificate_file" usage:"A PEM file with a further root to trust for the ACME server itself."`
+	KeyType   string `key:"key_type" default:"p256" is:"oneof=p256|p384|rsa2048" usage:"The kind of the certificates' keys: p256, p384 or rsa2048."`
+	Profile   string `key:"profile" usage:"The certificate profile to order, by the CA's name for it. Empty: the CA's default."`
+
+	EAB      EAB      `key:"eab" about:"External account binding, for a CA that asks for it. Both or neither."`
+	OnDemand OnDemand `key:"on_demand" about:"Certificates for the names under wildcard rules, when a client asks for one."`
+}
+
+// EAB is the account that the CA knows already (RFC 8555, section 7.3.4).
+type EAB struct {
+	KID     string `key:"kid" usage:"The key identifier that the CA gave."`
+	HMACKey string `key:"hmac_key" secret:"true" usage:"The key that the CA gave, in base64url."`
+}
+
+// OnDemand says who decides on the names under wildcards.
+type OnDemand struct {
+	Ask       string `key:"ask" is:"url" usage:"The URL that is asked with ?domain=NAME, where a service's tags name none; 200 allows NAME."`
+	PerMinute int    `key:"per_minute" default:"10" is:"min=1" usage:"How many new names this instance asks about in a minute."`
 }
 
 // Consul is how to reach the agent. CACert, ClientCert and ClientKey are paths of PEM files, empty where there are none.
