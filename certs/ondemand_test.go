@@ -395,6 +395,7 @@ func TestOnDemand_EndsWithItsWildcard(t *testing.T) {
 
 	// A rule of its own needs no endpoint.
 	k.Want(hosts("own.org", "app.example.com"))
+	p.eventually(func() bool { _, err := handshake(k, "own.org"); return err == nil })
 	p.await(k, "own.org")
 	p.await(k, "app.example.com")
 	assert.Equal(t, 1, e.count())

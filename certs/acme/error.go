@@ -221,11 +221,11 @@ const maxText = 600
 
 // oneLine makes text that somebody else wrote fit for a line of a log.
 func oneLine(text string) string {
-	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool {
+	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(c rune) bool {
 		return unicode.IsSpace(c) || unicode.IsControl(c)
 	}), " ")
 	if len(text) > maxText {
 		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return text
 }
