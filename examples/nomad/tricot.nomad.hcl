@@ -15,8 +15,8 @@ variable "email" {
 
 variable "issuer" {
   type        = string
-  default     = "local"
-  description = "Who makes the certificates: local, an authority for development, or acme, where the program has it"
+  default     = "acme"
+  description = "Who makes the certificates: acme, or local, an authority for development"
 }
 
 job "tricot" {
