@@ -42,7 +42,8 @@ func TestLog_HasEachExchangeAndNeverAValueOrAToken(t *testing.T) {
 	agent.Resume()
 	agent.Stop()
 	try(s.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte(secret), Version: saved.Version}))
-	eventually(t, func() bool { return log.count(begins) == 1 }, "it is not said")
+	// Where the pause was long enough to be noticed, it has been said before, and taken back after.
+	eventually(t, func() bool { return log.count(begins) > log.count(ends) }, "it is not said")
 
 	text := log.String()
 	for _, err := range errs {
