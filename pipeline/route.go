@@ -45,7 +45,7 @@ type Tier struct {
 type Backend struct {
 	// Service and ID name the service instance, Node and Site say where it runs; Node and Site may be empty.
 	Service, ID, Node, Site string
-	// Scheme is what the backend speaks: [HTTP] or [HTTPS].
+	// Scheme is what the backend speaks: [HTTP], [HTTPS] or [H2C].
 	Scheme string
 	// Address is host:port, as [net.Dial] takes it.
 	Address string
@@ -57,6 +57,7 @@ type Backend struct {
 const (
 	HTTP  = "http"
 	HTTPS = "https"
+	H2C   = "h2c" // HTTP/2 without TLS, by prior knowledge (RFC 9113, section 3.3)
 )
 
 func (b *Backend) String() string { return b.Scheme + "://" + b.Address }

@@ -1,0 +1,72 @@
+package http1
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// How content ends where its length is not known before.
+const (
+	Chunked    = -1 // with its last chunk
+	UntilClose = -2 // with the connection
+)
+
+// RequestLength says how long a request's content is: bytes, 0 where it has none, or [Chunked] (RFC 9112, section 6.3).
+// minor is that of its version. The error is a [*SyntaxError], or a [*CodingError].
+func RequestLength(header http.Header, minor int) (int64, error) {
+	return length(header, minor, 0)
+}
+
+// ResponseLength says how long the content of a final response is that answers a request with this method: bytes, 0
+// where it has none, [Chunked] or [UntilClose]. The fields are checked where they do not count, too: in the answer to
+// HEAD, and in a 204 or 304. The error is a [*SyntaxError] or a [*CodingError].
+func ResponseLength(method string, status int, header http.Header, minor int) (int64, error) {
+	n, err := length(header, minor, UntilClose)
+	if method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+		n = 0
+	}
+	return n, err
+}
+
+// A CodingError says that content has a transfer coding besides or in place of "chunked", which nobody asked for (RFC
+// 9112, section 6.1).
+type CodingError struct{}
+
+func (CodingError) Error() string { return `a Transfer-Encoding other than "chunked"` }
+
+func length(header http.Header, minor int, unknown int64) (int64, error) {
+	lengths, codings := header["Content-Length"], header["Transfer-Encoding"]
+	switch {
+	case codings != nil:
+		switch {
+		case lengths != nil:
+			return 0, malformed("both Content-Length and Transfer-Encoding")
+		case minor == 0:
+			return 0, malformed("Transfer-Encoding in HTTP/1.0")
+		case len(codings) > 1:
+			return 0, malformed("more than one Transfer-Encoding")
+		case !strings.EqualFold(codings[0], "chunked"):
+			return 0, CodingError{}
+		}
+		return Chunked, nil
+	case len(lengths) > 1:
+		return 0, malformed("more than one Content-Length")
+	case lengths != nil:
+		return parseLength(lengths[0])
+	}
+	return unknown, nil
+}
+
+func parseLength(s string) (int64, error) {
+	for i := 0; i < len(s); i++ { // ParseInt takes signs
+		if s[i] < '0' || s[i] > '9' {
+			return 0, malformed("a Content-Length that is no number")
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, malformed("a Content-Length that is no number, or too large a one")
+	}
+	return n, nil
+}
