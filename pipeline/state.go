@@ -13,6 +13,8 @@ import (
 type State struct {
 	// Received is when the request's head had been read.
 	Received time.Time
+	// RequestID is what logs, backends and traces call the request; the request_id stage sets it. Empty before.
+	RequestID string
 	// Route is what the request matched; the route stage sets it. Nil before, and where nothing matched.
 	Route *Route
 	// Backend is the one that is asked to serve the request; the balance stage sets it, again for each further try.
