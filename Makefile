@@ -1,11 +1,12 @@
 # make demo   builds Tricot and runs it in front of two small services, on unprivileged ports
 # make test   everything that checks the project
 # make build  bin/tricot
+# make bench  what a request costs, beside the proxies that are installed
 
 GO       ?= go
 FUZZTIME ?= 5000x
 
-.PHONY: build demo test lint unit fuzz bench clean consul node
+.PHONY: build demo test lint unit fuzz bench benchmarks clean consul node
 
 build:
 	$(GO) build -trimpath -buildvcs=auto -ldflags "-s -w" -o bin/tricot ./cmd/tricot
@@ -51,7 +52,12 @@ fuzz:
 		done; \
 	done
 
-bench:
+# For numbers that mean something, on a machine that does nothing else. BENCH are flags, such as -only nginx,tricot.
+bench: build
+	$(GO) build -o bin/bench ./examples/bench
+	bin/bench -tricot bin/tricot $(BENCH)
+
+benchmarks:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 clean:
