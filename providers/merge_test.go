@@ -18,6 +18,7 @@ import (
 
 // source is a provider whose snapshots the test publishes.
 type source struct {
+	providers.TroubleBook
 	name      string
 	snapshots chan providers.Snapshot // unbuffered: a send returns when the one before has been published
 	end       chan error              // what Run returns before its ctx ends
@@ -237,6 +238,8 @@ func TestMerge_TakesTheEndOfItsContextForNoError(t *testing.T) {
 type failing struct{ error }
 
 func (f failing) Name() string { return "failing" }
+
+func (f failing) Trouble() providers.Trouble { return providers.Trouble{} }
 
 func (f failing) Run(ctx context.Context, _ func(providers.Snapshot)) error {
 	<-ctx.Done()

@@ -4,7 +4,11 @@
 // ever half-applied and nothing has to be undone.
 package providers
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
 
 // An Instance is one running copy of a service.
 type Instance struct {
@@ -33,4 +37,28 @@ type Provider interface {
 	// nil. It never calls publish twice at once. Where the source goes away or turns wrong, Run logs that once, publishes
 	// nothing, and goes on; the last snapshot stays in force. It returns an error only for what no waiting can mend.
 	Run(ctx context.Context, publish func(Snapshot)) error
+	// Trouble is what keeps the provider from knowing its source now; the zero value where nothing does. It may be called
+	// by any number of goroutines at any time.
+	Trouble() Trouble
+}
+
+// Trouble is why a source cannot be read.
+type Trouble struct {
+	// Since is when it began; what is in force may be as old as that. Zero: there is none.
+	Since  time.Time
+	Reason string
+}
+
+// TroubleBook is where a provider notes its trouble, for others to read. The zero value is ready, with none in it.
+type TroubleBook struct{ current atomic.Pointer[Trouble] }
+
+// Note puts trouble in place of what was noted before; the zero value says that it is over.
+func (b *TroubleBook) Note(t Trouble) { b.current.Store(&t) }
+
+// Trouble gives what was noted last.
+func (b *TroubleBook) Trouble() Trouble {
+	if t := b.current.Load(); t != nil {
+		return *t
+	}
+	return Trouble{}
 }

@@ -36,9 +36,9 @@ type catalog struct {
 	kept *diskSnapshot
 }
 
-func newCatalog(options Options, publish func(providers.Snapshot)) *catalog {
+func newCatalog(options Options, publish func(providers.Snapshot), book *providers.TroubleBook) *catalog {
 	c := &catalog{
-		options: options, publish: publish, trouble: newTrouble(options.Log),
+		options: options, publish: publish, trouble: newTrouble(options.Log, book),
 		news: make(chan func()), services: map[string]*service{}, located: options.Site != "",
 		changes: coalescer{quiet: options.Quiet, latest: options.Latest},
 	}

@@ -116,6 +116,7 @@ type Options struct {
 // A Provider publishes what the catalog of Consul says.
 type Provider struct {
 	options Options
+	trouble providers.TroubleBook
 }
 
 var _ providers.Provider = (*Provider)(nil)
@@ -157,6 +158,9 @@ func (*Provider) Name() string { return Name }
 // Run publishes the services of the catalog, and again after each change that makes a difference, until ctx ends; it
 // returns when all of its queries have ended and the last snapshot is on disk. It always returns nil.
 func (p *Provider) Run(ctx context.Context, publish func(providers.Snapshot)) error {
-	newCatalog(p.options, publish).run(ctx)
+	newCatalog(p.options, publish, &p.trouble).run(ctx)
 	return nil
 }
+
+// Trouble is that Consul is away or refuses what it is asked.
+func (p *Provider) Trouble() providers.Trouble { return p.trouble.Trouble() }

@@ -133,7 +133,7 @@ func TestCheckEntries_RefusesWhatConsulWouldNotSay(t *testing.T) {
 
 func TestCatalog_PublishesEachInstanceOnceInAnOrderThatStays(t *testing.T) {
 	var got []providers.Instance
-	c := newCatalog(Options{Site: "here"}, func(s providers.Snapshot) { got = s.Instances })
+	c := newCatalog(Options{Site: "here"}, func(s providers.Snapshot) { got = s.Instances }, new(providers.TroubleBook))
 	i := func(id, service string) providers.Instance { return providers.Instance{ID: id, Service: service} }
 	c.services = map[string]*service{
 		"b": {instances: []providers.Instance{i("n/1", "b"), i("n/2", "b")}},
@@ -157,7 +157,7 @@ func TestCatalog_TakesTheSiteFromTheDiskUntilConsulTellsIt(t *testing.T) {
 		var told []string
 		c.options.Located = func(site string) { told = append(told, site) }
 		c.options.Log = slog.New(slog.DiscardHandler)
-		all := newCatalog(c.options, func(providers.Snapshot) {})
+		all := newCatalog(c.options, func(providers.Snapshot) {}, new(providers.TroubleBook))
 		all.kept = c.kept
 		all.announce()
 		all.locate(&api.CatalogNode{Node: &api.Node{Meta: map[string]string{"site": "south"}}})
@@ -206,7 +206,7 @@ func TestWatch_AsksAgainEverMoreSeldomWhatFailsUpToACeilingAndNeverInStep(t *tes
 				stop()
 			}
 			return 0, nil, errors.New("EOF")
-		}}, &provider.options, newTrouble(slog.New(slog.DiscardHandler)))
+		}}, &provider.options, newTrouble(slog.New(slog.DiscardHandler), new(providers.TroubleBook)))
 		w.run(ctx)
 
 		require.Len(t, at, tries)
@@ -274,7 +274,8 @@ func TestClassify_TellsWhoHasToDoSomething(t *testing.T) {
 
 func TestTrouble_TellsEachKindOnceForAllQueries(t *testing.T) {
 	var log bytes.Buffer
-	trouble := newTrouble(slog.New(slog.NewTextHandler(&log, nil)))
+	book := new(providers.TroubleBook)
+	trouble := newTrouble(slog.New(slog.NewTextHandler(&log, nil)), book)
 	said := func() string {
 		defer log.Reset()
 		var words []string
@@ -297,6 +298,9 @@ func TestTrouble_TellsEachKindOnceForAllQueries(t *testing.T) {
 	trouble.failed("b", "b", gone)
 	trouble.failed("a", "a", errNoLeader)
 	assert.Equal(t, "away", said())
+	first := book.Trouble()
+	assert.Equal(t, "Consul does not answer as it should: a: EOF", first.Reason)
+	assert.False(t, first.Since.IsZero())
 	recovery := trouble.recovery()
 	trouble.worked("a")
 	assert.Empty(t, said(), "b does not work yet")
@@ -305,8 +309,10 @@ func TestTrouble_TellsEachKindOnceForAllQueries(t *testing.T) {
 	default:
 		t.Error("that a works is not told to b")
 	}
+	assert.Equal(t, first, book.Trouble(), "b does not work yet")
 	trouble.forget("b")
 	assert.Equal(t, "over", said())
+	assert.Zero(t, book.Trouble())
 
 	trouble.failed("a", "a", gone)
 	trouble.failed("a", "a", denied)

@@ -1,10 +1,13 @@
 package consul
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tricot-proxy/tricot/providers"
 )
 
 // A kind of trouble is one whose beginning and end are told for themselves.
@@ -18,7 +21,8 @@ const (
 // trouble knows which queries do not work, and logs when trouble begins and ends for all of them together. It may be used
 // by many goroutines.
 type trouble struct {
-	log *slog.Logger
+	log  *slog.Logger
+	book *providers.TroubleBook
 	// inForce says that there are services which stay in force meanwhile.
 	inForce atomic.Bool
 	// began gets a value, where it has room, when a query fails.
@@ -34,10 +38,11 @@ type episode struct {
 	begins, ends string
 	queries      map[any]bool // those in it; none: it is over
 	since        time.Time
+	reason       string // of the first
 }
 
-func newTrouble(log *slog.Logger) *trouble {
-	return &trouble{log: log, began: make(chan struct{}, 1), recovered: make(chan struct{}), episodes: [2]episode{
+func newTrouble(log *slog.Logger, book *providers.TroubleBook) *trouble {
+	return &trouble{log: log, book: book, began: make(chan struct{}, 1), recovered: make(chan struct{}), episodes: [2]episode{
 		away: {
 			begins: "Consul does not answer as it should", ends: "Consul answers as it should again",
 			queries: map[any]bool{},
@@ -65,7 +70,8 @@ func (t *trouble) failed(query any, name string, err error) {
 	if e.queries[query] = true; len(e.queries) > 1 || !e.since.IsZero() {
 		return
 	}
-	e.since = time.Now()
+	e.since, e.reason = time.Now(), fmt.Sprintf("%s: %s: %v", e.begins, name, err)
+	t.note()
 	consequence := "there are no services from it until it does"
 	if kind == refused {
 		consequence = "there are no services from it until that is mended"
@@ -116,6 +122,18 @@ func (t *trouble) leave(query any, kind kind) bool {
 	if len(e.queries) == 0 {
 		t.log.Info(e.ends, "after", time.Since(e.since).Round(time.Millisecond))
 		e.since = time.Time{}
+		t.note()
 	}
 	return true
+}
+
+// note tells others of the episode that is under way, the older one of two.
+func (t *trouble) note() {
+	var current providers.Trouble
+	for _, e := range t.episodes {
+		if !e.since.IsZero() && (current.Since.IsZero() || e.since.Before(current.Since)) {
+			current = providers.Trouble{Since: e.since, Reason: e.reason}
+		}
+	}
+	t.book.Note(current)
 }

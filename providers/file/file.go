@@ -62,6 +62,7 @@ type Options struct {
 // A Provider publishes what the services file says.
 type Provider struct {
 	options Options
+	trouble providers.TroubleBook
 }
 
 var _ providers.Provider = (*Provider)(nil)
@@ -80,10 +81,13 @@ func New(o Options) *Provider {
 // Name gives [Name].
 func (*Provider) Name() string { return Name }
 
+// Trouble is that the file is not there, unreadable or wrong.
+func (p *Provider) Trouble() providers.Trouble { return p.trouble.Trouble() }
+
 // Run publishes the file's services at once and again after each change that makes a difference, until ctx ends. Where
 // the file is not there or wrong, at the start too, it logs that and waits for better. It always returns nil.
 func (p *Provider) Run(ctx context.Context, publish func(providers.Snapshot)) error {
-	w := watch{path: p.options.Path, log: p.options.Log, publish: publish}
+	w := watch{path: p.options.Path, log: p.options.Log, publish: publish, trouble: &p.trouble}
 	ticker := time.NewTicker(p.options.Interval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {

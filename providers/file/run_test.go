@@ -30,6 +30,7 @@ const calm = 3 * time.Second
 
 // running is a provider at work in a bubble.
 type running struct {
+	trouble   func() providers.Trouble
 	path      string
 	published chan []string // the names of the services of each snapshot
 	log       *lines
@@ -40,6 +41,7 @@ func run(t *testing.T, path string) running {
 	r := running{path: path, published: make(chan []string, 1000), log: new(lines)}
 	done := make(chan error)
 	provider := file.New(file.Options{Path: path, Log: slog.New(r.log)})
+	r.trouble = provider.Trouble
 	assert.Equal(t, "file", provider.Name())
 	go func() {
 		done <- provider.Run(t.Context(), func(s providers.Snapshot) { r.published <- names(s) })
@@ -305,6 +307,8 @@ func TestRun_KeepsTheLastGoodSnapshotAndSaysSoOnce(t *testing.T) {
 
 		// The same problem of another file is no news, another problem is.
 		write(t, r.path, "services:\n- {name: b, port: 0}\n")
+		since := r.trouble().Since
+		assert.NotZero(t, since)
 		assert.Empty(t, r.after(calm))
 		assert.Empty(t, r.log.take())
 		swap(t, r.path, "")
@@ -319,11 +323,14 @@ func TestRun_KeepsTheLastGoodSnapshotAndSaysSoOnce(t *testing.T) {
 		assert.Empty(t, r.after(calm))
 		assert.Equal(t, report("read services file: "+r.path+": expected a regular file"), r.log.take())
 
+		assert.Equal(t, providers.Trouble{Since: since, Reason: "read services file: " + r.path + ": expected a regular file"}, r.trouble())
+
 		// As it was: what is in force is right already.
 		require.NoError(t, os.Remove(r.path))
 		write(t, r.path, list("a"))
 		assert.Empty(t, r.after(calm))
 		assert.Equal(t, []string{good}, r.log.take())
+		assert.Zero(t, r.trouble())
 
 		// The first problem again is news again.
 		write(t, r.path, "")

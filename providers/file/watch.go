@@ -28,6 +28,7 @@ type watch struct {
 	path    string
 	log     *slog.Logger
 	publish func(providers.Snapshot)
+	trouble *providers.TroubleBook
 
 	seen      sight     // at the last look
 	unsettled bool      // the last look found something else than the one before
@@ -81,6 +82,7 @@ func (w *watch) take() {
 	}
 	if w.wrong != "" {
 		w.wrong = ""
+		w.trouble.Note(providers.Trouble{})
 		w.log.Info("the services file is good again", "file", w.path)
 	}
 	if w.good == nil || !reflect.DeepEqual(*w.good, snapshot) {
@@ -93,7 +95,12 @@ func (w *watch) report(err error) {
 	if err.Error() == w.wrong {
 		return
 	}
+	began := time.Now()
+	if w.wrong != "" { // it is wrong in another way
+		began = w.trouble.Trouble().Since
+	}
 	w.wrong = err.Error()
+	w.trouble.Note(providers.Trouble{Since: began, Reason: strings.ReplaceAll(w.wrong, "\n", "; ")})
 	consequence := "the last good one stays in force"
 	if w.good == nil {
 		consequence = "there are no services from it until it is mended"
