@@ -21,7 +21,8 @@ type State struct {
 	Backend *Backend
 
 	// MayRetry is set by who can send the request to another backend. The transport stage then leaves a failure that is
-	// safe to repeat unanswered and only reports it in Failure; otherwise it answers the client itself.
+	// safe to repeat unanswered and only reports it in Failure: whoever set MayRetry asks another one or answers the
+	// client. All other failures the transport stage answers itself.
 	MayRetry bool
 	// Failure is why the last try at a backend gave no answer; nil where none failed. The transport stage sets it and
 	// clears it.
@@ -49,6 +50,8 @@ type Failure struct {
 	// Repeatable says that another backend may be asked: this one got nothing of the request, or the request is safe to
 	// send twice and its body is still whole.
 	Repeatable bool
+	// Unsent says that nothing of the request reached the backend: there was no connection to send it on.
+	Unsent bool
 }
 
 // Enter gives the state of a request. A request that has none yet gets one, with a ResponseWriter that fills in
@@ -107,6 +110,10 @@ func (x *exchange) Value(key any) any {
 	}
 	return x.Context.Value(key)
 }
+
+// AfterFunc is what package context looks for: contexts that are derived from this one then need no goroutine to learn of
+// its end, whatever kind of context the server has made.
+func (x *exchange) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(x.Context, f) }
 
 func (x *exchange) Header() http.Header { return x.response.Header() }
 

@@ -78,6 +78,35 @@ func TestEnter_EndsItsContextWithTheRequests(t *testing.T) {
 	assert.ErrorIs(t, r.Context().Err(), context.Canceled)
 }
 
+// foreign is a context that package context knows nothing of, but for AfterFunc.
+type foreign struct {
+	context.Context
+	calls int
+}
+
+func (f *foreign) Value(any) any { return nil }
+
+func (f *foreign) AfterFunc(run func()) func() bool {
+	f.calls++
+	return context.AfterFunc(f.Context, run)
+}
+
+func TestEnter_LetsDerivedContextsUseTheAfterFuncOfTheServers(t *testing.T) {
+	base, cancelBase := context.WithCancel(t.Context())
+	outer := &foreign{Context: base}
+	_, _, r := Enter(&silent{}, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(outer))
+	derived, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	assert.Equal(t, 1, outer.calls)
+	ran := make(chan struct{})
+	context.AfterFunc(r.Context(), func() { close(ran) })
+	stop := context.AfterFunc(r.Context(), func() { assert.Fail(t, "it was stopped") })
+	assert.True(t, stop())
+	cancelBase()
+	<-derived.Done()
+	<-ran
+}
+
 // seen is what a state said after its request.
 type seen struct {
 	status int

@@ -31,7 +31,7 @@ func TestWeb_HasTagsOfEachKindAndNoneThatIsMalformed(t *testing.T) {
 		assert.Empty(t, malformed, service.Name)
 		for _, rule := range config.Rules {
 			kinds["a rule"] = true
-			kinds["a rule over HTTPS"] = kinds["a rule over HTTPS"] || rule.HTTPS
+			kinds["a rule over HTTPS"] = kinds["a rule over HTTPS"] || rule.Scheme == tag.HTTPS
 			kinds["a path"] = kinds["a path"] || rule.Path != ""
 			kinds["a wildcard"] = kinds["a wildcard"] || strings.Contains(rule.Host, "*")
 			kinds["a priority"] = kinds["a priority"] || rule.Priority != tag.DefaultPriority

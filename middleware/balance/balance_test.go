@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,7 +46,9 @@ func routes(groups ...string) *pipeline.Route {
 		for _, tier := range strings.Split(group, "|") {
 			var backends []*pipeline.Backend
 			for _, address := range strings.Fields(tier) {
-				backends = append(backends, &pipeline.Backend{Scheme: pipeline.HTTP, Address: address})
+				backends = append(backends, &pipeline.Backend{
+					Scheme: pipeline.HTTP, Address: address, Health: new(pipeline.Health),
+				})
 			}
 			if backends != nil {
 				route.Tiers = append(route.Tiers, pipeline.Tier{Backends: backends, Turn: new(atomic.Uint64)})
@@ -78,7 +81,9 @@ func (x *try) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(address))
 		return
 	}
-	state.Failure = &pipeline.Failure{Err: errors.New("refused"), Status: http.StatusBadGateway, Repeatable: x.repeatable}
+	state.Failure = &pipeline.Failure{
+		Err: errors.New("refused"), Status: http.StatusBadGateway, Repeatable: x.repeatable, Unsent: true,
+	}
 	if !state.MayRetry || !x.repeatable {
 		http.Error(w, "502", http.StatusBadGateway)
 	}
@@ -239,18 +244,39 @@ func TestBalance_IsFairToWithinOneRequestUnderConcurrency(t *testing.T) {
 }
 
 func TestBalance_AllocatesNothingWhereTheFirstAnswers(t *testing.T) {
-	handler := New(Options{})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	for _, route := range []*pipeline.Route{routes("a b c"), routes("a"), routes("a", "b"), routes("a|b")} {
+	for name, route := range map[string]*pipeline.Route{
+		"several": routes("a b c"), "one": routes("a"), "a further group": routes("a", "b"), "a further tier": routes("a|b"),
+		"an ejected one": ejected(routes("a b c"), "b"), "an ejected tier": ejected(routes("a|b c"), "a"),
+	} {
+		handler := New(Options{})(http.HandlerFunc(answer))
 		state, w, r := pipeline.Enter(httptest.NewRecorder(), httptest.NewRequest("GET", "http://app.example/a%2Fb", nil))
 		r.RequestURI = "/a%2Fb"
 		state.Route = route
-		require.Zero(t, testing.AllocsPerRun(1000, func() { handler.ServeHTTP(w, r) }))
+		require.Zero(t, testing.AllocsPerRun(1000, func() { handler.ServeHTTP(w, r) }), name)
 	}
+}
+
+func answer(_ http.ResponseWriter, r *http.Request) { pipeline.StateOf(r).Answered = time.Now() }
+
+// ejected has some addresses of a route ejected for longer than a test lasts, as far as that goes.
+func ejected(route *pipeline.Route, addresses ...string) *pipeline.Route {
+	for _, group := range route.Table.(*table).groups {
+		for _, tier := range group.Tiers {
+			for _, backend := range tier.Backends {
+				if slices.Contains(addresses, backend.Address) {
+					backend.Health.Change(0, pipeline.NewCondition(maxFailures+5, time.Now().Add(longestEjection)))
+				}
+			}
+		}
+	}
+	return route
 }
 
 func BenchmarkBalance(b *testing.B) {
 	handler := New(Options{})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	for name, route := range map[string]*pipeline.Route{"three backends": routes("a b c"), "one backend": routes("a")} {
+	for name, route := range map[string]*pipeline.Route{
+		"three backends": routes("a b c"), "one backend": routes("a"), "one of three ejected": ejected(routes("a b c"), "b"),
+	} {
 		b.Run(name, func(b *testing.B) {
 			state, w, r := pipeline.Enter(httptest.NewRecorder(), httptest.NewRequest("GET", "http://app.example/a%2Fb", nil))
 			r.RequestURI = "/a%2Fb"
@@ -259,6 +285,17 @@ func BenchmarkBalance(b *testing.B) {
 			for b.Loop() {
 				handler.ServeHTTP(w, r)
 			}
+		})
+		b.Run(name+", in parallel", func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				state, w, r := pipeline.Enter(httptest.NewRecorder(), httptest.NewRequest("GET", "http://app.example/a%2Fb", nil))
+				r.RequestURI = "/a%2Fb"
+				state.Route = route
+				for pb.Next() {
+					handler.ServeHTTP(w, r)
+				}
+			})
 		})
 	}
 }

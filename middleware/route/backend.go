@@ -23,33 +23,63 @@ type identity struct {
 	headers string
 }
 
-// of gives the backend that an instance's rules lead to: the one that is there already, else the previous table's, else
-// a new one.
-func (b backends) of(
-	instance *providers.Instance, https bool, headers []tag.Header, previous backends,
+// healths keeps one [pipeline.Health] for each address that backends have: what works or not is the process there,
+// whatever the catalog says about it.
+type healths map[endpoint]*pipeline.Health
+
+type endpoint struct{ scheme, address string }
+
+// backend gives the backend that an instance's rules lead to: the one that is there already, else the previous table's,
+// else a new one.
+func (t *Table) backend(
+	instance *providers.Instance, scheme tag.Scheme, headers []tag.Header, previous *Table,
 ) *pipeline.Backend {
 	key := identity{
 		service: instance.Service, id: instance.ID, node: instance.Node, site: instance.Site,
-		scheme:  pipeline.HTTP,
+		scheme:  schemeOf(scheme),
 		address: net.JoinHostPort(instance.Address, strconv.Itoa(instance.Port)),
 		headers: headerLines(headers),
 	}
-	if https {
-		key.scheme = pipeline.HTTPS
-	}
-	if known := b[key]; known != nil {
+	if known := t.backends[key]; known != nil {
 		return known
 	}
-	backend := previous[key]
+	health := t.health(endpoint{key.scheme, key.address}, previous)
+	backend := previous.backends[key]
 	if backend == nil {
 		backend = &pipeline.Backend{
 			Service: key.service, ID: key.id, Node: key.node, Site: key.site,
 			Scheme: key.scheme, Address: key.address,
 			Headers: groupHeaders(headers),
+			Health:  health,
 		}
 	}
-	b[key] = backend
+	t.backends[key] = backend
 	return backend
+}
+
+// health gives the one of an address in the same way.
+func (t *Table) health(at endpoint, previous *Table) *pipeline.Health {
+	if known := t.healths[at]; known != nil {
+		return known
+	}
+	health := previous.healths[at]
+	if health == nil {
+		health = new(pipeline.Health)
+	}
+	t.healths[at] = health
+	return health
+}
+
+// schemeOf names what a rule's tag stands for as the pipeline does.
+func schemeOf(scheme tag.Scheme) string {
+	switch scheme {
+	case tag.HTTPS:
+		return pipeline.HTTPS
+	case tag.H2C:
+		return pipeline.H2C
+	default:
+		return pipeline.HTTP
+	}
 }
 
 // compareBackends orders the backends of a tier, so that the order does not depend on that of the snapshot.

@@ -3,8 +3,12 @@ package route
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
 	"github.com/tricot-proxy/tricot/providers"
@@ -93,4 +97,54 @@ func BenchmarkFind_HostWithAHundredPaths(b *testing.B) {
 		tags = append(tags, fmt.Sprintf("tricot a.com/service%d", n))
 	}
 	benchmarkFind(b, compile(b, Location{}, instance("a", tags...)), "/service7/x", func() string { return "a.com" })
+}
+
+// Requests come while the services change again and again: ns/op is a swap, slowest-ms what the slowest request in the
+// meantime had to wait for its look-up and over-5ms how many took longer than that, as it would be on a connection: the
+// scheduler's share is in it. So a machine that is busy otherwise shows more; "at rest" is the same without a change.
+func BenchmarkRouter_100000RulesUnderLoad(b *testing.B) {
+	snapshots := [2][]providers.Instance{large(), large()[1:]}
+	for name, swap := range map[string]func(*Router, int){
+		"changing": func(router *Router, n int) { router.Apply(snapshots[n%2]) },
+		"at rest":  func(*Router, int) { time.Sleep(300 * time.Millisecond) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			router := NewRouter(Options{})
+			router.Apply(snapshots[0])
+			stop := make(chan bool)
+			var requests sync.WaitGroup
+			var all, late, slowest atomic.Int64
+			for range 4 * runtime.GOMAXPROCS(0) {
+				requests.Go(func() {
+					pick := busy()
+					for next := range time.Tick(time.Millisecond) {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						if router.Table().Find(largeHost(1+pick()%49_999), "/api/v1/users") == nil {
+							b.Error("no route")
+							return
+						}
+						took := int64(time.Since(next))
+						all.Add(1)
+						if took > int64(5*time.Millisecond) {
+							late.Add(1)
+						}
+						for was := slowest.Load(); took > was && !slowest.CompareAndSwap(was, took); was = slowest.Load() {
+						}
+					}
+				})
+			}
+			b.ReportAllocs()
+			for n := 1; b.Loop(); n++ {
+				swap(router, n)
+			}
+			close(stop)
+			requests.Wait()
+			b.ReportMetric(float64(slowest.Load())/1e6, "slowest-ms")
+			b.ReportMetric(float64(late.Load())/float64(all.Load()), "over-5ms/request")
+		})
+	}
 }

@@ -11,8 +11,8 @@ import (
 
 // Compile makes the table of a snapshot for a Tricot that runs here, and says which tags are malformed, in the order of
 // the snapshot; the others are in force. The order of the snapshot makes no other difference. Previous is the table
-// that the new one follows, nil where there is none: what is the same in both keeps its [pipeline.Backend] and its
-// place in the round robin. It keeps no hold on instances, nor on previous.
+// that the new one follows, nil where there is none: what is the same in both keeps its [pipeline.Backend], its
+// health and its place in the round robin. It keeps no hold on instances, nor on previous.
 func Compile(instances []providers.Instance, here Location, previous *Table) (*Table, []Problem) {
 	return compileThrough(nil, instances, here, previous)
 }
@@ -22,18 +22,18 @@ func compileThrough(through pipeline.Table, instances []providers.Instance, here
 	if previous == nil {
 		previous = &Table{}
 	}
-	t := &Table{asks: map[string]string{}, backends: backends{}, turns: turns{}}
+	t := &Table{asks: map[string]string{}, backends: backends{}, healths: healths{}, turns: turns{}}
 	if through == nil {
 		through = t
 	}
-	problems := t.read(instances, previous.backends)
+	problems := t.read(instances, previous)
 	t.gather()
 	t.build(here, previous.turns, through)
 	return t, problems
 }
 
 // read collects the rules of all instances, sorted and each one once.
-func (t *Table) read(instances []providers.Instance, previous backends) []Problem {
+func (t *Table) read(instances []providers.Instance, previous *Table) []Problem {
 	var problems []Problem
 	for i := range instances {
 		instance := &instances[i]
@@ -51,7 +51,7 @@ func (t *Table) read(instances []providers.Instance, previous backends) []Proble
 				Balance: config.Balance,
 				Ask:     onDemand(rule.Host, ask),
 				Healthy: instance.Healthy,
-				Backend: t.backends.of(instance, rule.HTTPS, config.Headers, previous),
+				Backend: t.backend(instance, rule.Scheme, config.Headers, previous),
 			})
 		}
 	}

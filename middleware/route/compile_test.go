@@ -24,7 +24,7 @@ func TestCompile_TellsAllAboutABackend(t *testing.T) {
 	table := compile(t, Location{}, providers.Instance{
 		ID: "web-1", Service: "web", Address: "10.0.0.1", Port: 8080, Node: "n1", Site: "s1", Healthy: true,
 		Tags: []string{
-			"tricot a.com", "tricot-https b.com", "urlprefix-a.com/",
+			"tricot a.com", "tricot-https b.com", "tricot-h2c c.com", "urlprefix-a.com/",
 			"tricot-add-header x-one 1", "tricot-add-header X-Two a  b", "tricot-add-header X-One 2", "tricot-add-header X-One 3",
 		},
 	})
@@ -32,9 +32,10 @@ func TestCompile_TellsAllAboutABackend(t *testing.T) {
 		Service: "web", ID: "web-1", Node: "n1", Site: "s1", Scheme: "http", Address: "10.0.0.1:8080",
 		Headers: []pipeline.Header{{Name: "X-One", Values: []string{"1", "2", "3"}}, {Name: "X-Two", Values: []string{"a  b"}}},
 	}
-	assert.Equal(t, want, *only(t, table, "a.com"))
-	want.Scheme = "https"
-	assert.Equal(t, want, *only(t, table, "b.com"))
+	for host, scheme := range map[string]string{"a.com": "http", "b.com": "https", "c.com": "h2c"} {
+		want.Scheme, want.Health = scheme, new(pipeline.Health)
+		assert.Equal(t, want, *only(t, table, host))
+	}
 	for _, h := range only(t, table, "a.com").Headers {
 		assert.Equal(t, len(h.Values), cap(h.Values), "an append to %s must not reach other requests", h.Name)
 	}
@@ -103,6 +104,37 @@ func TestCompile_KeepsABackendForAsLongAsNothingOfItChanges(t *testing.T) {
 	for name, change := range other {
 		assert.NotSame(t, was, compileChanged(change), name)
 	}
+}
+
+func TestCompile_KeepsTheHealthOfAnAddressForAsLongAsATableHasIt(t *testing.T) {
+	at := func(id string, port int, tags ...string) providers.Instance {
+		i := instance(id, tags...)
+		i.Port = port
+		return i
+	}
+	previous := compile(t, Location{}, at("a", 80, "tricot a.com", "tricot-https b.com", "tricot-h2c c.com"), at("d", 81, "tricot d.com"))
+	health := func(table *Table, host string) *pipeline.Health { return only(t, table, host).Health }
+	was := health(previous, "a.com")
+	require.NotNil(t, was)
+	both := compile(t, Location{}, at("a", 80, "tricot a.com"), at("b", 80, "tricot b.com"))
+	assert.Same(t, health(both, "a.com"), health(both, "b.com"), "two instances at one address")
+	for _, host := range []string{"b.com", "c.com", "d.com"} {
+		assert.NotSame(t, was, health(previous, host), host)
+	}
+
+	table, _ := Compile([]providers.Instance{
+		at("new", 80, "tricot a.com", "tricot-add-header X-A 1"), at("newer", 80, "tricot x.com"), at("d", 82, "tricot d.com"),
+		sick(at("e", 81, "tricot e.com")),
+	}, Location{}, previous)
+	assert.NotSame(t, only(t, previous, "a.com"), only(t, table, "a.com"))
+	assert.Same(t, was, health(table, "a.com"), "another instance, the same address")
+	assert.Same(t, was, health(table, "x.com"), "and one more there")
+	assert.NotSame(t, health(previous, "d.com"), health(table, "d.com"), "another port")
+
+	table, _ = Compile([]providers.Instance{at("d", 81, "tricot d.com")}, Location{}, table)
+	assert.Same(t, health(previous, "d.com"), health(table, "d.com"), "nobody at the address was fit to serve in between")
+	table, _ = Compile([]providers.Instance{at("a", 80, "tricot a.com")}, Location{}, table)
+	assert.NotSame(t, was, health(table, "a.com"), "a table without the address came in between")
 }
 
 func TestCompile_UsesOneBackendForAllRulesOfAnInstance(t *testing.T) {

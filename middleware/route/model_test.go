@@ -130,10 +130,7 @@ func takeWhileSame(rules *[]modelRule, key func(modelRule) string) []modelRule {
 }
 
 func (r modelRule) scheme() string {
-	if r.HTTPS {
-		return pipeline.HTTPS
-	}
-	return pipeline.HTTP
+	return map[tag.Scheme]string{tag.HTTP: "http", tag.HTTPS: "https", tag.H2C: "h2c"}[r.Scheme]
 }
 
 func (r modelRule) address() string { return r.instance.Address + ":" + strconv.Itoa(r.instance.Port) }
@@ -168,6 +165,7 @@ var (
 	modelPrefixes   = []string{"", "", "/", "/a", "/b", "/a/", "/a/b", "/ab"}
 	modelPaths      = []string{"/", "/a", "/a/b", "/ab", "/b", "/c", "/%61", "*"}
 	modelPriorities = []int{100, 100, 100, 99, 101, 0, -1}
+	modelSchemes    = []tag.Scheme{tag.HTTP, tag.HTTP, tag.HTTP, tag.HTTPS, tag.H2C}
 	modelNodes      = []string{"", "n1", "n2", "n3"}
 	modelSites      = []string{"", "s1", "s2"}
 )
@@ -192,12 +190,9 @@ func randomSnapshot(random *rand.Rand) ([]providers.Instance, []modelRule) {
 		for range random.IntN(5) {
 			rule := tag.Rule{
 				Host: pick(random, hosts), Path: pick(random, modelPrefixes), Priority: pick(random, modelPriorities),
-				HTTPS: random.IntN(4) == 0,
+				Scheme: pick(random, modelSchemes),
 			}
-			text := "tricot "
-			if rule.HTTPS {
-				text = "tricot-https "
-			}
+			text := map[tag.Scheme]string{tag.HTTP: "tricot ", tag.HTTPS: "tricot-https ", tag.H2C: "tricot-h2c "}[rule.Scheme]
 			text += rule.Host + rule.Path
 			if rule.Priority != tag.DefaultPriority || random.IntN(2) == 0 {
 				text += " " + strconv.Itoa(rule.Priority)

@@ -1,8 +1,12 @@
 package route
 
 import (
+	"cmp"
+	"context"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -107,6 +111,9 @@ func (r *Router) report(problems []Problem) {
 
 // list logs all rules of a table.
 func (r *Router) list(table *Table) {
+	if !r.log.Enabled(context.Background(), slog.LevelInfo) {
+		return // there may be 100,000
+	}
 	r.log.Info("rules changed", "rules", len(table.rules), "hosts", len(table.hosts))
 	for _, rule := range table.rules {
 		b := rule.Backend
@@ -130,4 +137,20 @@ func balance(b tag.Balance) string {
 	default:
 		return "nearest"
 	}
+}
+
+// Location is where this Tricot runs, as far as it is known now.
+func (r *Router) Location() Location {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.here
+}
+
+// Problems gives the malformed tags of the snapshot in force, by service and instance.
+func (r *Router) Problems() []Problem {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.SortedFunc(maps.Keys(r.problems), func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID), strings.Compare(a.Tag, b.Tag))
+	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/tricot-proxy/tricot/providers/tag"
 )
 
-// A Rule is what one tricot or tricot-https tag of one service instance says, and the backend that it leads to. Two
+// A Rule is what one tricot, tricot-https or tricot-h2c tag of one service instance says, and the backend that it leads to. Two
 // rules of successive tables of a [Router] are equal (==) where nothing about them has changed.
 type Rule struct {
 	// Host is in canonical form, with "*" for any run of characters. Path is a literal prefix, empty for all paths.
@@ -27,6 +27,17 @@ type Rule struct {
 
 // compareRules orders rules for people: by host, those of a host as they are considered, those of a route by backend.
 func compareRules(a, b Rule) int {
+	if c := compareRoutes(a, b); c != 0 {
+		return c
+	}
+	if a.Backend == b.Backend {
+		return cmp.Or(cmp.Compare(a.Balance, b.Balance), strings.Compare(a.Ask, b.Ask))
+	}
+	return compareBackends(a.Backend, b.Backend)
+}
+
+// compareRoutes is 0 for rules of the same route.
+func compareRoutes(a, b Rule) int {
 	if c := strings.Compare(a.Host, b.Host); c != 0 {
 		return c
 	}
@@ -36,13 +47,7 @@ func compareRules(a, b Rule) int {
 	if len(a.Path) != len(b.Path) {
 		return cmp.Compare(len(b.Path), len(a.Path))
 	}
-	if c := strings.Compare(a.Path, b.Path); c != 0 {
-		return c
-	}
-	if a.Backend == b.Backend {
-		return cmp.Or(cmp.Compare(a.Balance, b.Balance), strings.Compare(a.Ask, b.Ask))
-	}
-	return compareBackends(a.Backend, b.Backend)
+	return strings.Compare(a.Path, b.Path)
 }
 
 func sameHost(a, b Rule) bool { return a.Host == b.Host }

@@ -21,6 +21,7 @@ type Table struct {
 	hosts    []string
 	asks     map[string]string
 	backends backends
+	healths  healths
 	turns    turns
 }
 

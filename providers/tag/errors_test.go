@@ -31,16 +31,19 @@ func TestParse_SaysWhatItExpected(t *testing.T) {
 	for _, test := range []struct{ tag, want string }{
 		// The word.
 		{"tricot-xyz", `unknown tag "tricot-xyz": ` +
-			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
+			"expected one of tricot, tricot-https, tricot-h2c, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
 		{"tricot- a.example", `unknown tag "tricot-": ` +
-			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
+			"expected one of tricot, tricot-https, tricot-h2c, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
 		{"tricot-HTTPS a.example", `unknown tag "tricot-HTTPS": ` +
-			"expected one of tricot, tricot-https, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
+			"expected one of tricot, tricot-https, tricot-h2c, tricot-add-header, tricot-global-lb, tricot-site-lb, tricot-on-demand-tls-ask"},
 
 		// The fields of a rule.
 		{"tricot", needHost},
 		{" tricot  ", needHost},
 		{"tricot-https", "no host: expected tricot-https HOST[/PATH] [PRIORITY]"},
+		{"tricot-h2c", "no host: expected tricot-h2c HOST[/PATH] [PRIORITY]"},
+		{"tricot-h2c a.example:50051", `host "a.example:50051": leave out ":50051"` + noPort},
+		{"tricot-h2c h2c://a.example/x", `"h2c://a.example/x" is a URL: leave out the scheme "h2c://", expected HOST[/PATH]`},
 		{"tricot /path", `no host before the path "/path": expected HOST[/PATH], with * as HOST for every host`},
 		{"tricot //a.example/x", `no host before the path "//a.example/x": expected HOST[/PATH], with * as HOST for every host`},
 		{"tricot a.example 1 2", `surplus "2": expected nothing after HOST[/PATH] and PRIORITY`},

@@ -16,7 +16,7 @@ import (
 
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		"", "web", "tricotx a", "tricot-xyz", "tricot", "tricot *", "tricot *.example.com/ -1", "tricot-https [::1]/x%2f 7",
+		"", "web", "tricotx a", "tricot-xyz", "tricot", "tricot *", "tricot *.example.com/ -1", "tricot-https [::1]/x%2f 7", "tricot-h2c a/x.Y/ 1",
 		"tricot BÜCHER.example./", "tricot a**b.ü.example", "tricot _a.ü", "tricot http://a/", "tricot a:1", "tricot a/?",
 		"tricot-add-header X-A a  b", "tricot-add-header te x", "tricot-add-header X \r\n", "tricot-global-lb", "tricot-site-lb x",
 		"tricot a 99999999999", "tricot a 1 2", "tricot ｅｘ。com", "tricot א.1", "tricot xn--a.ü",
@@ -82,10 +82,7 @@ func checkRule(t *testing.T, rule tag.Rule) {
 	}
 	require.Equal(t, rule.Priority, int(int32(rule.Priority)))
 
-	word := "tricot "
-	if rule.HTTPS {
-		word = "tricot-https "
-	}
+	word := map[tag.Scheme]string{tag.HTTP: "tricot ", tag.HTTPS: "tricot-https ", tag.H2C: "tricot-h2c "}[rule.Scheme]
 	again, malformed := tag.Parse([]string{word + rule.Host + rule.Path + " " + strconv.Itoa(rule.Priority)})
 	require.Empty(t, malformed)
 	require.Equal(t, []tag.Rule{rule}, again.Rules)

@@ -9,6 +9,7 @@ import (
 const (
 	wordRule      = "tricot"
 	wordRuleHTTPS = "tricot-https"
+	wordRuleH2C   = "tricot-h2c"
 	wordAddHeader = "tricot-add-header"
 	wordGlobalLB  = "tricot-global-lb"
 	wordSiteLB    = "tricot-site-lb"
@@ -39,12 +40,12 @@ func (e Error) Error() string {
 func (c *Config) add(tag string) error {
 	word, rest := cut(strings.Trim(tag, " "))
 	switch word {
-	case wordRule, wordRuleHTTPS:
-		rule, err := parseRule(word, rest)
-		if err != nil {
-			return err
-		}
-		c.Rules = append(c.Rules, rule)
+	case wordRule:
+		return c.route(HTTP, word, rest)
+	case wordRuleHTTPS:
+		return c.route(HTTPS, word, rest)
+	case wordRuleH2C:
+		return c.route(H2C, word, rest)
 	case wordAddHeader:
 		header, err := parseHeader(rest)
 		if err != nil {
@@ -59,10 +60,19 @@ func (c *Config) add(tag string) error {
 		return c.askAt(rest)
 	default:
 		if strings.HasPrefix(word, prefix) {
-			return fmt.Errorf("unknown tag %q: expected one of %s, %s, %s, %s, %s, %s",
-				word, wordRule, wordRuleHTTPS, wordAddHeader, wordGlobalLB, wordSiteLB, wordAsk)
+			return fmt.Errorf("unknown tag %q: expected one of %s, %s, %s, %s, %s, %s, %s",
+				word, wordRule, wordRuleHTTPS, wordRuleH2C, wordAddHeader, wordGlobalLB, wordSiteLB, wordAsk)
 		}
 	}
+	return nil
+}
+
+func (c *Config) route(scheme Scheme, word, rest string) error {
+	rule, err := parseRule(scheme, word, rest)
+	if err != nil {
+		return err
+	}
+	c.Rules = append(c.Rules, rule)
 	return nil
 }
 

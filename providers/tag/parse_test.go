@@ -19,9 +19,12 @@ func TestParse_ReadsRules(t *testing.T) {
 	}{
 		// The fields.
 		{"tricot localhost", tag.Rule{Host: "localhost", Priority: 100}},
-		{"tricot-https localhost", tag.Rule{Host: "localhost", Priority: 100, HTTPS: true}},
+		{"tricot-https localhost", tag.Rule{Host: "localhost", Priority: 100, Scheme: tag.HTTPS}},
 		{"tricot a.example/api 7", tag.Rule{Host: "a.example", Path: "/api", Priority: 7}},
-		{"tricot-https a.example/api 7", tag.Rule{Host: "a.example", Path: "/api", Priority: 7, HTTPS: true}},
+		{"tricot-https a.example/api 7", tag.Rule{Host: "a.example", Path: "/api", Priority: 7, Scheme: tag.HTTPS}},
+		{"tricot-h2c localhost", tag.Rule{Host: "localhost", Priority: 100, Scheme: tag.H2C}},
+		{"tricot-h2c A.example./grpc.health.v1.Health/ -7",
+			tag.Rule{Host: "a.example", Path: "/grpc.health.v1.Health/", Priority: -7, Scheme: tag.H2C}},
 		{"   tricot    a.example/api    7   ", tag.Rule{Host: "a.example", Path: "/api", Priority: 7}},
 
 		// The priority.
@@ -105,6 +108,7 @@ func TestParse_CombinesTheTagsOfAService(t *testing.T) {
 		"tricot-add-header Vary Origin",
 		"tricot-site-lb",
 		"tricot-https a.example",
+		"tricot-h2c c.example",
 		"tricot-add-header X-A 1",
 		"tricot-add-header vary Accept",
 	})
@@ -112,7 +116,8 @@ func TestParse_CombinesTheTagsOfAService(t *testing.T) {
 	assert.Equal(t, tag.Config{
 		Rules: []tag.Rule{
 			{Host: "b.example", Path: "/x", Priority: 5},
-			{Host: "a.example", Priority: 100, HTTPS: true},
+			{Host: "a.example", Priority: 100, Scheme: tag.HTTPS},
+			{Host: "c.example", Priority: 100, Scheme: tag.H2C},
 		},
 		Headers: []tag.Header{{Name: "Vary", Value: "Origin"}, {Name: "X-A", Value: "1"}, {Name: "Vary", Value: "Accept"}},
 		Balance: tag.Site,
@@ -168,7 +173,7 @@ func TestParse_KeepsTheFirstEndpointWhereThereIsASecond(t *testing.T) {
 
 func TestParse_IgnoresTagsOfOthers(t *testing.T) {
 	config, malformed := tag.Parse([]string{
-		"", " ", "web", "traefik.enable=true", "urlprefix-/foo", "tricotx a.example", "tricot_https a.example",
+		"", " ", "web", "traefik.enable=true", "urlprefix-/foo", "tricotx a.example", "tricot_https a.example", "h2c a.example",
 		"Tricot a.example", "TRICOT a.example", "tricot\ta.example", "a tricot b.example", "\xff\x00",
 	})
 	assert.Empty(t, malformed)

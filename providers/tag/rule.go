@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// parseRule reads what follows the word of a tricot or tricot-https tag.
-func parseRule(word, fields string) (Rule, error) {
+// parseRule reads what follows the word of a rule's tag.
+func parseRule(scheme Scheme, word, fields string) (Rule, error) {
 	target, rest := cut(fields)
 	if target == "" {
 		return Rule{}, fmt.Errorf("no host: expected %s HOST[/PATH] [PRIORITY]", word)
@@ -22,7 +22,7 @@ func parseRule(word, fields string) (Rule, error) {
 	if slash := strings.IndexByte(target, '/'); slash >= 0 {
 		host, path = target[:slash], target[slash:]
 	}
-	rule := Rule{HTTPS: word == wordRuleHTTPS}
+	rule := Rule{Scheme: scheme}
 	var err error
 	switch {
 	case host == "":

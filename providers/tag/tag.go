@@ -2,6 +2,7 @@
 //
 //	tricot HOST[/PATH] [PRIORITY]
 //	tricot-https HOST[/PATH] [PRIORITY]
+//	tricot-h2c HOST[/PATH] [PRIORITY]
 //	tricot-add-header NAME VALUE...
 //	tricot-global-lb
 //	tricot-site-lb
@@ -58,16 +59,24 @@ package tag
 // DefaultPriority is that of a rule whose tag names none.
 const DefaultPriority = 100
 
-// A Rule is what one tricot or tricot-https tag says.
+// A Rule is what one tricot, tricot-https or tricot-h2c tag says.
 type Rule struct {
 	// Host is in canonical form: lower case, ASCII, no dot at the end; "*" in it stands for any run of characters.
 	Host string
 	// Path is the literal prefix of the paths that the rule is for, from the slash on; empty for every path.
 	Path     string
 	Priority int
-	// HTTPS says that the backend speaks HTTPS.
-	HTTPS bool
+	Scheme   Scheme
 }
+
+// Scheme is what the backend of a rule speaks.
+type Scheme int
+
+const (
+	HTTP  Scheme = iota // tricot
+	HTTPS               // tricot-https
+	H2C                 // tricot-h2c: HTTP/2 without TLS, by prior knowledge (RFC 9113, section 3.3)
+)
 
 // A Header is one tricot-add-header tag: Name in canonical form, Value without spaces and tabs at its ends.
 type Header struct {
