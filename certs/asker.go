@@ -110,6 +110,7 @@ func (a *asker) run(ctx context.Context) {
 			a.waiting = a.waiting[1:]
 			start(q, false)
 		}
+		a.clean()
 		timer.Reset(a.wait())
 		renewals := a.renewals
 		if a.running == maxQuestions {
@@ -137,7 +138,6 @@ func (a *asker) run(ctx context.Context) {
 				return
 			}
 		case <-timer.C:
-			a.clean()
 		}
 	}
 }
@@ -243,5 +243,5 @@ func (a *asker) wait() time.Duration {
 	if len(a.waiting) > 0 && a.running < maxQuestions {
 		wait = min(wait, time.Until(a.begun[a.turn].Add(budgetTime)))
 	}
-	return max(wait, 0)
+	return wait
 }

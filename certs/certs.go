@@ -25,8 +25,9 @@ type Issuer interface {
 	// ends with ctx.
 	//
 	// The text of an error has no secrets: logs and the store get it. An error, or one that it wraps, may have a method
-	// RetryAt() time.Time, before which the name is not tried again (zero: any time will do), and a method NameRefused()
-	// bool, which says that the name is at fault, so that the first tries are further apart.
+	// RetryAt() time.Time, before which the name is not tried again (zero: any time will do), a method NameRefused() bool,
+	// which says that the name is at fault, so that the first tries are further apart, and a method Held() bool, which says
+	// that nothing was asked for this name because nothing is asked for any: so that it counts as no attempt.
 	Issue(ctx context.Context, name string) (Pair, error)
 }
 

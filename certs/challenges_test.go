@@ -45,36 +45,40 @@ func (p *place) challenge(token, answer string) {
 }
 
 func TestChallenges_AnswersFromMemoryWhatAnotherInstanceWrote(t *testing.T) {
-	p := newPlace(t, 0)
-	s := &loads{Store: p.store(), hook: func() error { return errors.New("asked") }}
-	c := certs.NewChallenges(s, nil)
-	run(t, c.Run)
-	p.challenge(token, token+".thumbprint")
-	p.eventually(func() bool {
-		answer, found := c.Answer(t.Context(), token)
-		return found && answer == token+".thumbprint"
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		s := &loads{Store: p.store(), hook: func() error { return errors.New("asked") }}
+		c := certs.NewChallenges(s, nil)
+		run(t, c.Run)
+		p.challenge(token, token+".thumbprint")
+		p.eventually(func() bool {
+			answer, found := c.Answer(t.Context(), token)
+			return found && answer == token+".thumbprint"
+		})
+		asked := s.count.Load()
+		require.NoError(t, p.store().Delete(t.Context(), certs.ChallengePrefix+token))
+		p.eventually(func() bool { _, found := c.Answer(t.Context(), token); return !found })
+		assert.LessOrEqual(t, asked, int32(1), "at most for the first miss")
 	})
-	asked := s.count.Load()
-	require.NoError(t, p.store().Delete(t.Context(), certs.ChallengePrefix+token))
-	p.eventually(func() bool { _, found := c.Answer(t.Context(), token); return !found })
-	assert.LessOrEqual(t, asked, int32(1), "at most for the first miss")
 }
 
 func TestChallenges_AsksTheStoreOnceWhereMemoryHasNoAnswer(t *testing.T) {
-	p := newPlace(t, 0)
-	s := &loads{Store: p.store()}
-	c := certs.NewChallenges(s, nil) // it does not run: memory stays empty
-	p.challenge(token, "answer")
-	answer, found := c.Answer(t.Context(), token)
-	assert.True(t, found)
-	assert.Equal(t, "answer", answer)
-	assert.Equal(t, int32(1), s.count.Load())
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		s := &loads{Store: p.store()}
+		c := certs.NewChallenges(s, nil) // it does not run: memory stays empty
+		p.challenge(token, "answer")
+		answer, found := c.Answer(t.Context(), token)
+		assert.True(t, found)
+		assert.Equal(t, "answer", answer)
+		assert.Equal(t, int32(1), s.count.Load())
 
-	for range 10 {
-		_, found := c.Answer(t.Context(), "unknown")
-		assert.False(t, found)
-	}
-	assert.Equal(t, int32(2), s.count.Load(), "an unknown token is asked for once")
+		for range 10 {
+			_, found := c.Answer(t.Context(), "unknown")
+			assert.False(t, found)
+		}
+		assert.Equal(t, int32(2), s.count.Load(), "an unknown token is asked for once")
+	})
 }
 
 func TestChallenges_ForgetsAfterAWhileThatATokenWasUnknown(t *testing.T) {
@@ -159,19 +163,21 @@ func TestChallenges_AsksNoMoreThanAFewAtOnceAndNoMoreThanItRemembers(t *testing.
 }
 
 func TestChallenges_LogsOnceThatTheStoreIsAwayAndOnceThatItIsBack(t *testing.T) {
-	p := newPlace(t, 0)
-	away := errors.New("away")
-	s := &loads{Store: p.store(), hook: func() error { return away }}
-	c := certs.NewChallenges(s, slog.New(slog.NewTextHandler(p.log, nil)))
-	for i := range 5 {
-		_, found := c.Answer(t.Context(), fmt.Sprintf("token%d", i))
-		assert.False(t, found)
-	}
-	assert.Equal(t, 1, p.log.count("cannot be asked"))
-	s.hook = nil
-	p.challenge("token9", "answer")
-	_, found := c.Answer(t.Context(), "token9")
-	assert.True(t, found)
-	c.Answer(t.Context(), "token10")
-	assert.Equal(t, 1, p.log.count("can be asked"))
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		away := errors.New("away")
+		s := &loads{Store: p.store(), hook: func() error { return away }}
+		c := certs.NewChallenges(s, slog.New(slog.NewTextHandler(p.log, nil)))
+		for i := range 5 {
+			_, found := c.Answer(t.Context(), fmt.Sprintf("token%d", i))
+			assert.False(t, found)
+		}
+		assert.Equal(t, 1, p.log.count("cannot be asked"))
+		s.hook = nil
+		p.challenge("token9", "answer")
+		_, found := c.Answer(t.Context(), "token9")
+		assert.True(t, found)
+		c.Answer(t.Context(), "token10")
+		assert.Equal(t, 1, p.log.count("can be asked"))
+	})
 }

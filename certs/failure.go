@@ -29,7 +29,7 @@ const (
 
 // A failure is what the store has of a certificate that could not be had. The zero one: there is none.
 type failure struct {
-	// Attempts is the number of orders in a row that failed, of all instances.
+	// Attempts is the number of orders in a row that failed, of all instances. None: the issuer has only held back.
 	Attempts int `json:"attempts"`
 	// LastError is one line.
 	LastError string `json:"last_error"`
@@ -40,10 +40,16 @@ type failure struct {
 
 func failureKey(name string) string { return failurePrefix + lockName(name) }
 
-// fail makes what is to be known after an order failed for the given number of times in a row.
-func (k *Keeper) fail(attempts int, err error) failure {
+// fail makes what is to be known after an order failed, of what was known before, and of the number of orders of this
+// instance that failed before in a row.
+func (k *Keeper) fail(before failure, attempts int, err error) failure {
+	f := failure{Attempts: before.Attempts, LastError: oneLine(err.Error()), version: before.version}
 	now := k.now()
-	next := now.Add(backoff(attempts, firstPause(err), k.maxBackoff))
+	next := now
+	if !isHeld(err) {
+		f.Attempts = max(f.Attempts, attempts) + 1
+		next = now.Add(backoff(f.Attempts, firstPause(err), k.maxBackoff))
+	}
 	if at := retryAt(err); at.After(now) {
 		wait := min(at.Sub(now), maxRetry)
 		// Not in one second, where a thousand names were told the same time.
@@ -52,7 +58,8 @@ func (k *Keeper) fail(attempts int, err error) failure {
 			next = at
 		}
 	}
-	return failure{Attempts: attempts, LastError: oneLine(err.Error()), NextTry: next.UTC()}
+	f.NextTry = next.UTC()
+	return f
 }
 
 // holds says whether a failure is a reason not to order now.
@@ -71,8 +78,8 @@ func decodeFailure(r store.Record) failure {
 }
 
 func (k *Keeper) loadFailure(ctx context.Context, name string) (failure, error) {
-	record, err := k.store.Load(ctx, failureKey(name))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	record, err := k.load(ctx, failureKey(name))
+	if err != nil {
 		return failure{}, err
 	}
 	return decodeFailure(record), nil
@@ -112,6 +119,12 @@ func retryAt(err error) time.Time {
 		return with.RetryAt()
 	}
 	return time.Time{}
+}
+
+// isHeld says whether an issuer has asked nothing for the name, because it asks nothing for any.
+func isHeld(err error) bool {
+	var with interface{ Held() bool }
+	return errors.As(err, &with) && with.Held()
 }
 
 // firstPause is the time from a first failure to the second try.

@@ -72,27 +72,29 @@ func (r refusal) NameRefused() bool  { return r.name }
 func no(context.Context, string) error { return errors.New("the CA says no") }
 
 func TestFailure_IsKeptWithTheseFieldsExactly(t *testing.T) {
-	p := newPlace(t, 0)
-	p.issuer.on(func(context.Context, string) error {
-		return errors.New("the CA says:\n\tno\x1b[31m\r\n" + strings.Repeat("ü", 1000))
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		p.issuer.on(func(context.Context, string) error {
+			return errors.New("the CA says:\n\tno\x1b[31m\r\n" + strings.Repeat("ü", 1000))
+		})
+		begin := time.Now()
+		p.keeper(certs.Options{}, "app.example.com", "[2001:db8::1]")
+		p.eventually(func() bool { _, there := p.failure("app.example.com"); return there })
+		p.eventually(func() bool { _, there := p.failure("2001~db8~~1"); return there })
+		record, err := p.store().Load(t.Context(), "failures/app.example.com")
+		require.NoError(t, err)
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal(record.Value, &fields))
+		assert.Equal(t, 1.0, fields["attempts"])
+		text := fields["last_error"].(string)
+		assert.True(t, strings.HasPrefix(text, "the CA says: no [31m üü"), text)
+		assert.Less(t, len(text), 700)
+		next, err := time.Parse(time.RFC3339, fields["next_try"].(string))
+		require.NoError(t, err)
+		assert.WithinRange(t, next, begin.Add(2500*time.Millisecond), time.Now().Add(5*time.Second))
+		assert.Equal(t, time.UTC, next.Location())
+		assert.Len(t, fields, 3)
 	})
-	begin := time.Now()
-	p.keeper(certs.Options{}, "app.example.com", "[2001:db8::1]")
-	p.eventually(func() bool { _, there := p.failure("app.example.com"); return there })
-	p.eventually(func() bool { _, there := p.failure("2001~db8~~1"); return there })
-	record, err := p.store().Load(t.Context(), "failures/app.example.com")
-	require.NoError(t, err)
-	var fields map[string]any
-	require.NoError(t, json.Unmarshal(record.Value, &fields))
-	assert.Equal(t, 1.0, fields["attempts"])
-	text := fields["last_error"].(string)
-	assert.True(t, strings.HasPrefix(text, "the CA says: no [31m üü"), text)
-	assert.Less(t, len(text), 700)
-	next, err := time.Parse(time.RFC3339, fields["next_try"].(string))
-	require.NoError(t, err)
-	assert.WithinRange(t, next, begin.Add(2500*time.Millisecond), time.Now().Add(5*time.Second))
-	assert.Equal(t, time.UTC, next.Location())
-	assert.Len(t, fields, 3)
 }
 
 func TestFailure_IsNotForgottenByARestart(t *testing.T) {

@@ -12,8 +12,15 @@ import (
 // want makes the names those of the hosts, and those that are wanted on demand still.
 func (l *loop) want(hosts []Wanted) {
 	l.told = true
+	before := l.wildcards
 	var names []string
 	names, l.wildcards = wanted(hosts, l.ask)
+	for _, w := range l.wildcards {
+		if w.ask == "" && !slices.Contains(before, w) {
+			l.log.Info("no issuer signs for a wildcard, and no endpoint is set that allows its names on demand: "+
+				"the self-signed certificate is served for those without a rule of their own", "wildcard", w.pattern)
+		}
+	}
 	for _, is := range names {
 		n := l.names[is]
 		if n == nil {
@@ -108,7 +115,7 @@ func (l *loop) read(n *name) bool {
 		return false
 	}
 	n.removed = record.Version == ""
-	n.version, n.stored = record.Version, false
+	n.version, n.stored, n.sealed = record.Version, false, false
 	if record.Version != "" {
 		l.take(n, record)
 	}
@@ -121,17 +128,21 @@ func (l *loop) read(n *name) bool {
 
 // take makes a record's certificate that of a name, if it may be served.
 func (l *loop) take(n *name, record store.Record) {
-	cert, err := decode(n.name, record.Value, l.now())
-	if err == nil {
+	cert, err := decode(n.name, record, l.now())
+	switch {
+	case err == nil:
 		n.cert, n.stored, n.jitter = cert, true, jitter()
 		n.allowed = time.Time{} // that was for this one
 		return
+	case errors.Is(err, store.ErrSealed):
+		n.sealed, n.troubled = true, true
+		l.log.Error("a certificate in the store cannot be opened: it is neither served nor replaced", "name", n.name, "err", err)
+		return
+	case n.unsigned:
+		l.log.Warn("a certificate in the store cannot be served, and no issuer signs for the name", "name", n.name, "err", err)
+	default:
+		l.log.Warn("a certificate in the store cannot be served and will be replaced", "name", n.name, "err", err)
 	}
-	what := "a certificate in the store cannot be served and will be replaced"
-	if n.unsigned {
-		what = "a certificate in the store cannot be served, and no issuer signs for the name"
-	}
-	l.log.Warn(what, "name", n.name, "err", err)
 	var past *expiredError
 	if n.cert == nil && errors.As(err, &past) {
 		n.expired, n.warned = past.at, l.now()

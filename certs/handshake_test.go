@@ -124,7 +124,7 @@ func TestGetCertificate_UnderstandsANameWithADotAtItsEnd(t *testing.T) {
 func TestGetCertificate_FindsAnIPv6AddressThatIsWanted(t *testing.T) {
 	p := newPlace(t, 0)
 	k := p.keeper(certs.Options{}, "[2001:db8::1]")
-	hello := &tls.ClientHelloInfo{Conn: at{IP: net.ParseIP("2001:db8::1"), Port: 443}}
+	hello := &tls.ClientHelloInfo{Conn: connectionTo{IP: net.ParseIP("2001:db8::1"), Port: 443}}
 	p.eventually(func() bool {
 		cert, err := k.GetCertificate(hello)
 		return err == nil && cert.Leaf.VerifyHostname("2001:db8::1") == nil
@@ -132,14 +132,14 @@ func TestGetCertificate_FindsAnIPv6AddressThatIsWanted(t *testing.T) {
 	assert.NotEmpty(t, p.record("2001~db8~~1").Value)
 }
 
-// at is a connection to an address.
-type at struct {
+// connectionTo is a connection to an address.
+type connectionTo struct {
 	net.Conn
 	IP   net.IP
 	Port int
 }
 
-func (a at) LocalAddr() net.Addr { return &net.TCPAddr{IP: a.IP, Port: a.Port} }
+func (c connectionTo) LocalAddr() net.Addr { return &net.TCPAddr{IP: c.IP, Port: c.Port} }
 
 func TestHandshakes_NeverFailWhileTablesAndCertificatesAreSwapped(t *testing.T) {
 	p := newPlace(t, 0)

@@ -23,7 +23,7 @@ import (
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 )
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // A place is what the instances of a cluster share.
 type place struct {

@@ -135,7 +135,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"hostname":1}`))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		cert, err := decode("a.test", value, time.Now())
+		cert, err := decode("a.test", store.Record{Value: value}, time.Now())
 		if err == nil {
 			assert.NoError(t, cert.Leaf.VerifyHostname("a.test"))
 		} else {

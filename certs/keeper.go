@@ -28,6 +28,7 @@ type Keeper struct {
 	renewAt    func(string, *x509.Certificate) time.Time
 	ask        string // for wildcards without a URL of their own
 
+	shown      shown
 	selfSigned *tls.Certificate
 	serving    atomic.Pointer[table]
 	asker      *asker

@@ -14,7 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -80,31 +82,33 @@ func TestKeeper_IsReadyWithAnEmptyStoreAndNoNames(t *testing.T) {
 }
 
 func TestKeeper_OrdersOnceForAllInstancesWhichServeItWithinASecond(t *testing.T) {
-	p := newPlace(t, 0)
-	var names []string
-	for i := range 10 {
-		names = append(names, fmt.Sprintf("app%d.example.com", i))
-	}
-	keepers := []*certs.Keeper{p.keeper(certs.Options{}, names...), p.keeper(certs.Options{}, names...), p.keeper(certs.Options{}, names...)}
-	for _, name := range names {
-		first := p.await(keepers[0], name)
-		for _, k := range keepers[1:] {
-			assert.Equal(t, first.SerialNumber, p.await(k, name).SerialNumber)
+	synctest.Test(t, func(t *testing.T) {
+		p := newSimulatedPlace(t, 0)
+		var names []string
+		for i := range 10 {
+			names = append(names, fmt.Sprintf("app%d.example.com", i))
 		}
-		assert.Equal(t, 1, p.issuer.count(name), name)
-	}
+		keepers := []*certs.Keeper{p.keeper(certs.Options{}, names...), p.keeper(certs.Options{}, names...), p.keeper(certs.Options{}, names...)}
+		for _, name := range names {
+			first := p.await(keepers[0], name)
+			for _, k := range keepers[1:] {
+				assert.Equal(t, first.SerialNumber, p.await(k, name).SerialNumber)
+			}
+			assert.Equal(t, 1, p.issuer.count(name), name)
+		}
 
-	record := p.fields(names[0])
-	p.put(names[0], record)
-	written := time.Now()
-	block, _ := pem.Decode([]byte(record["fullchain_pem"].(string)))
-	for _, k := range keepers {
-		p.eventually(func() bool {
-			leaf, _ := p.served(k, names[0])
-			return string(leaf.Raw) == string(block.Bytes)
-		})
-	}
-	assert.Less(t, time.Since(written), time.Second)
+		record := p.fields(names[0])
+		p.put(names[0], record)
+		written := time.Now()
+		block, _ := pem.Decode([]byte(record["fullchain_pem"].(string)))
+		for _, k := range keepers {
+			p.eventually(func() bool {
+				leaf, _ := p.served(k, names[0])
+				return string(leaf.Raw) == string(block.Bytes)
+			})
+		}
+		assert.Less(t, time.Since(written), time.Second)
+	})
 }
 
 func TestKeeper_LooksAgainUnderTheLockBeforeItOrders(t *testing.T) {
@@ -201,10 +205,14 @@ func TestKeeper_WritesNothingWhereTheLockIsLostInTheMiddle(t *testing.T) {
 	p := newPlace(t, 0)
 	lost := make(chan struct{})
 	stopped := make(chan error, 1)
+	var once sync.Once // it is tried again in a while
 	p.issuer.on(func(ctx context.Context, _ string) error {
-		close(lost)
+		once.Do(func() { close(lost) })
 		<-ctx.Done()
-		stopped <- context.Cause(ctx)
+		select {
+		case stopped <- context.Cause(ctx):
+		default:
+		}
 		return nil // as an issuer does that looks too late: what it makes must not be written
 	})
 	p.keeper(certs.Options{Store: &faults{Store: p.store(), lost: lost}}, "app.example.com")

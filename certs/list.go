@@ -25,8 +25,11 @@ type Status struct {
 	Due  time.Time `json:"renewal_due,omitzero"`
 	// Problem says why the certificate cannot be served; empty: it can, or there is none.
 	Problem string `json:"problem,omitempty"`
+	// Unsigned says why no issuer signs for the name; empty: one does, or that is not known, as it is not to [List].
+	Unsigned string `json:"unsigned,omitempty"`
 	// Attempts is the number of orders that failed since there was a certificate that was not due, LastError what the last
-	// of them failed with, in one line, and NextTry when there may be another one.
+	// of them failed with, in one line, and NextTry when there may be another one. With no attempts, LastError says why the
+	// issuer has not been asked.
 	Attempts  int       `json:"attempts,omitempty"`
 	LastError string    `json:"last_error,omitempty"`
 	NextTry   time.Time `json:"next_try,omitzero"`
@@ -48,13 +51,13 @@ func List(ctx context.Context, s store.Store, now time.Time) ([]Status, error) {
 		return nil, err
 	}
 	for _, r := range records {
-		status(r.Key, prefix).certificate(r.Value, now)
+		status(r.Key, prefix).certificate(r, now)
 	}
 	if records, err = all(ctx, s, failurePrefix); err != nil {
 		return nil, err
 	}
 	for _, r := range records {
-		if f := decodeFailure(r); f.Attempts > 0 {
+		if f := decodeFailure(r); f.Attempts > 0 || f.LastError != "" {
 			is := status(r.Key, failurePrefix)
 			is.Attempts, is.LastError, is.NextTry = f.Attempts, oneLine(f.LastError), f.NextTry
 		}
@@ -68,20 +71,18 @@ func List(ctx context.Context, s store.Store, now time.Time) ([]Status, error) {
 }
 
 // certificate fills in what a record says.
-func (s *Status) certificate(value []byte, now time.Time) {
-	cert, err := decode(s.Name, value, now)
+func (s *Status) certificate(there store.Record, now time.Time) {
+	cert, err := decode(s.Name, there, now)
 	var leaf *x509.Certificate
 	if err == nil {
 		leaf = cert.Leaf
 	} else {
 		s.Problem = oneLine(err.Error())
-		if leaf = leafOf(value); leaf == nil {
+		if leaf = leafOf(there.Value); leaf == nil {
 			return
 		}
 	}
-	organization := strings.Join(leaf.Issuer.Organization, " ")
-	s.Issuer = oneLine(strings.TrimSpace(organization + " " + leaf.Issuer.CommonName))
-	s.From, s.To, s.Due = leaf.NotBefore.UTC(), leaf.NotAfter.UTC(), half(leaf).UTC()
+	s.of(leaf)
 }
 
 // leafOf is the leaf of a record that cannot be served, as far as it can be read; nil: it cannot.

@@ -32,6 +32,7 @@ type loop struct {
 	passed    map[string]string // versions of records, by name, that are of no use for a name that nobody wants yet
 	told      bool              // what is wanted
 	reviewed  time.Time
+	shownAt   time.Time // when the statuses were made
 
 	orders  sync.WaitGroup
 	running int
@@ -55,6 +56,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-l.changed:
 			stale = l.follow()
 		case r := <-l.results:
+			l.shown.count(r)
 			l.finish(ctx, r)
 		case a := <-l.asker.answers:
 			stale = l.answer(a)
@@ -74,7 +76,7 @@ func (l *loop) run(ctx context.Context) {
 		}
 		l.question(now)
 		l.order(ctx, now)
-		timer.Reset(l.wait(now))
+		timer.Reset(min(l.wait(now), l.show(now)))
 	}
 }
 

@@ -8,16 +8,17 @@ import (
 )
 
 const (
-	// settle is how long after an order, or a look that found none to be needed, a name is left alone. Follow has told
-	// of the new certificate long before.
+	// settle is how long after an order, or a look that found none to be needed, a name is left alone unless Follow tells
+	// of the new certificate, which it does long before.
 	settle = 10 * time.Second
 	// firstBackoff is the time to the second try at a certificate that could not be had. It doubles with each.
 	firstBackoff = 5 * time.Second
 	// firstBackoffOfName is the same where the name is at fault: CAs count the validations that fail, Let's Encrypt up to
 	// five in an hour.
 	firstBackoffOfName = time.Minute
-	// storeBackoff is the longest time between two tries where the store was the trouble and no issuer was asked.
-	storeBackoff = 5 * time.Minute
+	// unaskedBackoff is the longest time between two tries that do not come to asking the issuer, because of the store, or
+	// because the issuer holds back.
+	unaskedBackoff = 5 * time.Minute
 	// spread is the part of a lifetime over which renewals are spread, so that a thousand names that came in the same
 	// second are not renewed in the same second.
 	spread = 0.05
@@ -30,6 +31,7 @@ type name struct {
 	// cert is served; nil: the self-signed one is. It may be older than the record, where that cannot be served.
 	cert    *tls.Certificate
 	stored  bool      // the record holds cert
+	sealed  bool      // the record is one that others have the key of
 	jitter  float64   // cert's share of spread, from 0 to 1
 	expired time.Time // when the certificate before none expired; zero: there was none
 	warned  time.Time // of that
@@ -37,7 +39,8 @@ type name struct {
 	due      time.Time // when a certificate is to be ordered; zero: at once
 	retry    time.Time // nothing is ordered before, nor before failed.NextTry
 	failed   failure   // as the store has it, or would have it if it could be saved
-	tries    int       // orders since there was a certificate that was not due
+	tries    int       // orders that asked the issuer since there was a certificate that was not due
+	unasked  int       // orders in a row that did not come to that
 	troubled bool      // the log knows that there is trouble
 	ordering bool
 	unsigned bool // nobody signs for it
@@ -58,7 +61,7 @@ func (n *name) next() time.Time {
 }
 
 // idle says whether nothing is under way for a name and something may be.
-func (n *name) idle() bool { return !n.ordering && !n.asking && !n.unsigned }
+func (n *name) idle() bool { return !n.ordering && !n.asking && !n.unsigned && !n.sealed }
 
 // plan says when a certificate is due.
 func (k *Keeper) plan(n *name) {

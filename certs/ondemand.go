@@ -75,7 +75,7 @@ func (l *loop) adopt() bool {
 		if url == "" {
 			continue
 		}
-		if _, err := decode(is, record.Value, l.now()); err != nil {
+		if _, err := decode(is, record, l.now()); err != nil {
 			l.passed[is] = record.Version
 			continue
 		}

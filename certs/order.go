@@ -24,14 +24,14 @@ const (
 var (
 	// errBusy says that another instance has the lock of a name, and had it for as long as was waited.
 	errBusy = errors.New("another instance has the lock")
-	// errHeld says that another instance has failed, and that the time of the next try has not come.
-	errHeld = errors.New("another instance has failed")
+	// errDelayed says that another instance has failed, and that the time of the next try has not come.
+	errDelayed = errors.New("another instance has failed")
 )
 
 // An order is what one goroutine is to do for a name.
 type order struct {
 	name string
-	// attempts is how often this instance failed in a row. The store may know of more.
+	// attempts is how often this instance asked in vain. The store may know of more.
 	attempts int
 	// forced: the issuer is asked whatever the store has.
 	forced bool
@@ -41,7 +41,7 @@ type order struct {
 type result struct {
 	name string
 	err  error
-	// asked: the issuer was.
+	// asked: the issuer was, and has not held back.
 	asked bool
 	// failure is what is known now, if it was looked at, which it is before the issuer is asked.
 	failure *failure
@@ -63,9 +63,11 @@ func (k *Keeper) under(ctx context.Context, lock store.Lock, o order) result {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
 	defer cancel()
 	if r.asked && r.err != nil && ctx.Err() == nil {
-		failed := k.fail(max(r.failure.Attempts, o.attempts)+1, r.err)
-		failed.version = r.failure.version
-		if !errors.Is(r.err, store.ErrLockLost) {
+		r.asked = !isHeld(r.err)
+		failed := k.fail(*r.failure, o.attempts, r.err)
+		// What is over soon is not worth a write for each name.
+		worth := r.asked || failed.NextTry.Sub(k.now()) > unaskedBackoff
+		if worth && !errors.Is(r.err, store.ErrLockLost) {
 			failed = k.saveFailure(ending, lock, o.name, failed)
 		}
 		r.failure = &failed
@@ -89,8 +91,8 @@ func (k *Keeper) lock(ctx context.Context, name string) (store.Lock, error) {
 // issue orders a certificate and writes it, unless the store has a good one by now or another instance's failure is to be
 // waited out. It stops where the lock is lost.
 func (k *Keeper) issue(ctx context.Context, lock store.Lock, o order, r *result) error {
-	there, err := k.store.Load(ctx, key(o.name))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	there, err := k.load(ctx, key(o.name))
+	if err != nil {
 		return err
 	}
 	failed, err := k.loadFailure(ctx, o.name)
@@ -104,7 +106,7 @@ func (k *Keeper) issue(ctx context.Context, lock store.Lock, o order, r *result)
 		return nil
 	}
 	if !o.forced && failed.holds(k.now(), k.maxBackoff) {
-		return errHeld
+		return errDelayed
 	}
 	signer, reason := k.signer(o.name)
 	if signer == nil {
@@ -129,12 +131,21 @@ func (k *Keeper) issue(ctx context.Context, lock store.Lock, o order, r *result)
 	return nil
 }
 
+// load gives the record under a key, without a value where it is damaged, and the zero one where there is none.
+func (k *Keeper) load(ctx context.Context, key string) (store.Record, error) {
+	record, err := k.store.Load(ctx, key)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrDamaged) {
+		err = nil
+	}
+	return record, err
+}
+
 // good says whether a record needs no order.
 func (k *Keeper) good(name string, record store.Record) bool {
 	if record.Version == "" {
 		return false
 	}
-	cert, err := decode(name, record.Value, k.now())
+	cert, err := decode(name, record, k.now())
 	return err == nil && k.now().Before(k.due(name, cert.Leaf, 0))
 }
 

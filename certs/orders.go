@@ -42,20 +42,25 @@ func (l *loop) finish(ctx context.Context, r result) {
 		n.retry = now.Add(settle)
 		l.log.Debug("another instance is ordering a certificate", "name", n.name)
 		return
-	case errors.Is(r.err, errHeld):
+	case errors.Is(r.err, errDelayed):
 		l.delayed(n)
 		return
-	}
-	n.tries++
-	switch {
+	case r.err == nil && now.Before(n.due): // Follow was faster
+		l.recovered(n)
+		return
 	case r.err == nil:
 		// A success counts as a try too, until Follow brings a certificate that is not due: whatever an issuer makes, it is
 		// not asked again and again without a pause.
+		n.tries++
 		n.failed = failure{version: n.failed.version}
 		n.retry = now.Add(max(backoff(n.tries, firstBackoff, l.maxBackoff), settle))
 		return
-	case !r.asked:
-		n.retry = now.Add(backoff(n.tries, firstBackoff, min(storeBackoff, l.maxBackoff)))
+	case r.asked:
+		n.tries++
+		n.unasked = 0
+	default:
+		n.unasked++
+		n.retry = now.Add(backoff(n.unasked, firstBackoff, min(unaskedBackoff, l.maxBackoff)))
 	}
 	if now.Before(n.due) { // another writer was there in time
 		l.log.Debug("an order failed for which there is no more need", "name", n.name, "err", r.err)
@@ -95,6 +100,6 @@ func (l *loop) recovered(n *name) {
 	if n.troubled {
 		l.log.Info("a name has its certificate after all", "name", n.name)
 	}
-	n.troubled, n.tries = false, 0
+	n.troubled, n.tries, n.unasked, n.retry = false, 0, 0, time.Time{}
 	n.failed = failure{version: n.failed.version}
 }

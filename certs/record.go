@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/tricot-proxy/tricot/certs/store"
 )
 
 // A record is a certificate as the store has it.
@@ -36,9 +38,12 @@ func encode(name string, pair Pair, now time.Time) ([]byte, error) {
 }
 
 // decode gives the certificate that the store keeps for a name, or says why it may not be served.
-func decode(name string, value []byte, now time.Time) (*tls.Certificate, error) {
+func decode(name string, there store.Record, now time.Time) (*tls.Certificate, error) {
+	if there.Err != nil {
+		return nil, there.Err
+	}
 	var r record
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := json.Unmarshal(there.Value, &r); err != nil {
 		return nil, errors.New("the record is not JSON as it should be") // the decoder's error may quote the key
 	}
 	if canonical(r.Hostname) != name {

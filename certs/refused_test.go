@@ -1,7 +1,9 @@
 package certs_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/acme"
 )
 
 // picky is an issuer that refuses names of a single label, addresses and those below .test beforehand.
@@ -54,6 +57,65 @@ func TestRefused_IsNeverAskedForAndSaidOnceAndSelfSigned(t *testing.T) {
 		p.await(k, "other.example.com")
 		assert.Equal(t, 3, p.log.count("does not sign for a name"), "once, whatever changes elsewhere")
 	})
+}
+
+// public refuses what [acme.Issuer] does.
+type public struct{ *issuer }
+
+func (public) Refuses(name string) string {
+	_, reason := acme.Signable(name)
+	return reason
+}
+
+func TestRefused_IsWhateverNoCASignsForWithOrWithoutALocalIssuer(t *testing.T) {
+	for host, test := range map[string]struct{ sni, reason string }{
+		"localhost":         {"localhost", "not in the public DNS"},
+		"app.localhost":     {"app.localhost", "not in the public DNS"},
+		"intranet":          {"intranet", "it has a single label"},
+		"my_app.example.de": {"my_app.example.de", `it has a \"_\"`},
+		"192.0.2.7":         {"", "it is an IP address"},
+		"[2001:db8::1]":     {"", "it is an IP address"},
+		"*.example.de":      {"app.example.de", "no issuer signs for a wildcard"},
+		"*":                 {"app.example.org", "no issuer signs for a wildcard"},
+	} {
+		t.Run(host, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for _, local := range []bool{false, true} {
+					p := newSimulatedPlace(t, 0)
+					ca, o := &issuer{Issuer: p.issuer.Issuer}, certs.Options{Store: seldom{p.store()}}
+					o.Issuer = public{ca}
+					if local {
+						o.Fallback = p.issuer
+					}
+					k := p.keeper(o, host, "app.example.com")
+					<-time.After(90 * time.Minute)
+					assert.Equal(t, []string{"app.example.com"}, ca.names())
+					assert.Equal(t, 1, p.log.count(test.reason), "said once")
+
+					at := &tls.ClientHelloInfo{ServerName: test.sni}
+					if test.sni == "" {
+						at.Conn = connectionTo{IP: net.ParseIP(strings.Trim(host, "[]")), Port: 443}
+					}
+					cert, err := k.GetCertificate(at)
+					require.NoError(t, err)
+					if local && !strings.Contains(host, "*") {
+						assert.NoError(t, cert.Leaf.VerifyHostname(host))
+						assert.Equal(t, 1, p.issuer.count(strings.Trim(host, "[]")))
+					} else {
+						assert.Equal(t, "Tricot self-signed", cert.Leaf.Subject.CommonName)
+						assert.Empty(t, p.issuer.names())
+					}
+					for range 3 { // whatever changes elsewhere
+						k.Want(hosts(host, "app.example.com", "b.example.com"))
+						<-time.After(time.Minute)
+						k.Want(hosts(host, "app.example.com"))
+						<-time.After(time.Minute)
+					}
+					assert.Equal(t, 1, p.log.count(test.reason), "said once")
+				}
+			})
+		})
+	}
 }
 
 func TestRefused_IsSignedByTheFallback(t *testing.T) {

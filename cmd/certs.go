@@ -3,9 +3,11 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -13,20 +15,22 @@ import (
 
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/certs/store"
+	"github.com/tricot-proxy/tricot/certs/store/sealed"
 	"github.com/tricot-proxy/tricot/cmd/settings"
 )
 
 // How long the commands wait for the store and the CA.
 const (
-	listPatience  = 15 * time.Second
-	renewPatience = 15 * time.Minute
+	listPatience     = 15 * time.Second
+	renewPatience    = 15 * time.Minute
+	transferPatience = 15 * time.Minute
 )
 
 // certs are the commands on the certificates in the store. Instances that run meanwhile are not disturbed.
 func (p *program) certs() *cobra.Command {
 	group := &cobra.Command{
 		Use:   "certs",
-		Short: "List the certificates in the store, and renew one",
+		Short: "List the certificates in the store, renew one, copy the store or change its key",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -54,12 +58,22 @@ func (p *program) certs() *cobra.Command {
 		},
 	}
 	for _, command := range []*cobra.Command{list, renew} {
-		command.Flags().BoolVar(&asJSON, "json", false, "Print JSON.")
-		p.schema.Flags(command.Flags())
-		command.Flags().SortFlags = false
-		group.AddCommand(command)
+		p.finish(command, &asJSON)
 	}
+	group.AddCommand(list, renew, p.copyCerts(), p.resealCerts())
 	return group
+}
+
+// finish gives a command the flags that all of these have.
+func (p *program) finish(command *cobra.Command, asJSON *bool) {
+	command.Flags().BoolVar(asJSON, "json", false, "Print JSON.")
+	p.schema.Flags(command.Flags())
+	command.Flags().SortFlags = false
+}
+
+// logOfCommand is for what nobody has asked for: that goes to stdout.
+func (p *program) logOfCommand(s *settings.Settings) *slog.Logger {
+	return newLogger(p.stderr, s.Log.Format, max(s.Log.Level, slog.LevelWarn))
 }
 
 // withStore opens the store that the settings name, for as long as do takes and no longer than patience.
@@ -69,7 +83,7 @@ func (p *program) withStore(cmd *cobra.Command, patience time.Duration,
 	if err != nil {
 		return err
 	}
-	log := newLogger(p.stderr, s.Log.Format, max(s.Log.Level, slog.LevelWarn)) // what is asked for goes to stdout
+	log := p.logOfCommand(s)
 	client, err := connectConsul(s, log)
 	if err != nil {
 		return &runError{err}
@@ -80,6 +94,9 @@ func (p *program) withStore(cmd *cobra.Command, patience time.Duration,
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 	defer cancel()
+	if err := reach(ctx, in); err != nil {
+		return &runError{err}
+	}
 	if err := do(ctx, s, in, log); err != nil {
 		return &runError{err}
 	}
@@ -91,6 +108,33 @@ func listCertificates(ctx context.Context, to io.Writer, in store.Store, asJSON 
 	if err != nil {
 		return err
 	}
+	locked := withoutKey(ctx, in, all)
+	if err := printList(to, all, asJSON); err != nil || locked == 0 {
+		return err
+	}
+	return fmt.Errorf("%d of %d certificates cannot be read: the encryption key is not given", locked, len(all))
+}
+
+// withoutKey says of certificates that cannot be read where it is for want of their key, and gives the number of those.
+func withoutKey(ctx context.Context, in store.Store, all []certs.Status) (locked int) {
+	for i := range all {
+		if all[i].Problem == "" {
+			continue
+		}
+		var why *sealed.Error
+		_, err := in.Load(ctx, "certs/"+strings.ReplaceAll(all[i].Name, ":", "~"))
+		if !errors.As(err, &why) {
+			continue
+		}
+		all[i].Problem = why.Error()
+		if errors.Is(why, sealed.ErrSealed) {
+			locked++
+		}
+	}
+	return locked
+}
+
+func printList(to io.Writer, all []certs.Status, asJSON bool) error {
 	if asJSON {
 		return printJSON(to, all)
 	}

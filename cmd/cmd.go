@@ -120,7 +120,7 @@ func (p *program) command() *cobra.Command {
 		p.schema.Flags(command.Flags())
 		command.Flags().SortFlags = false
 	}
-	root.AddCommand(run, check, p.certs(), version)
+	root.AddCommand(run, check, p.routes(), p.explain(), p.certs(), version)
 	return root
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/tickets"
 	"github.com/tricot-proxy/tricot/cmd/settings"
 	"github.com/tricot-proxy/tricot/middleware/route"
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint"
@@ -35,8 +37,12 @@ type proxy struct {
 	router      *route.Router
 	issuer      issuer
 	keeper      *certs.Keeper
+	tickets     *tickets.Keys
 	challenges  *certs.Challenges
-	entrypoints []*entrypoint.Entrypoint
+	equipment   equipment
+	view        *view
+	entrypoints []*entrypoint.Entrypoint // for clients
+	observers   []*entrypoint.Entrypoint // admin and metrics
 	// first is closed when the first table is in force.
 	first chan struct{}
 }
@@ -44,6 +50,7 @@ type proxy struct {
 // assemble builds all parts, from the store to the ports. Where it fails, what it opened is closed again.
 func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, error) {
 	p := &proxy{settings: s, log: log, first: make(chan struct{})}
+	p.view = newView(p)
 	client, err := connectConsul(s, log)
 	if err != nil {
 		return nil, err
@@ -51,6 +58,9 @@ func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, e
 	store, err := openStore(s, client, log)
 	if err != nil {
 		return nil, err
+	}
+	if ids := store.KeyIDs(); len(ids) > 0 {
+		log.Info("what is private in the store is sealed", "key", ids[0], "opens_too", strings.Join(ids[1:], " "))
 	}
 	p.issuer, err = openIssuer(s, store, log)
 	if err != nil {
@@ -60,11 +70,15 @@ func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, e
 	if err != nil {
 		return nil, err
 	}
+	p.tickets, err = tickets.New(tickets.Options{Store: store, Log: log})
+	if err != nil {
+		return nil, err
+	}
 	p.challenges = certs.NewChallenges(store, log)
 	p.router = route.NewRouter(route.Options{
 		Log:      log,
 		Location: route.Location{Node: s.NodeName, Site: s.Site},
-		Applied:  func(table *route.Table) { p.keeper.Want(wanted(table)) },
+		Applied:  p.applied,
 	})
 	for _, name := range s.Providers {
 		provider, err := openProvider(name, s, client, p.router, log)
@@ -77,11 +91,27 @@ func assemble(s *settings.Settings, custom []Stage, log *slog.Logger) (*proxy, e
 	if err != nil {
 		return nil, err
 	}
-	handler, err := chain(plans, surroundings{settings: s, log: log, router: p.router, challenges: p.challenges})
+	p.equipment, err = equip(s, log)
 	if err != nil {
 		return nil, err
 	}
-	return p, p.listen(handler)
+	handler, err := chain(plans, surroundings{s, log, p.router, p.challenges, p.equipment})
+	if err == nil {
+		err = p.listen(handler)
+	}
+	if err != nil {
+		p.equipment.close(log)
+		return nil, err
+	}
+	return p, nil
+}
+
+// applied tells everybody of a table that has come into force.
+func (p *proxy) applied(table *route.Table) {
+	p.keeper.Want(wanted(table))
+	p.equipment.counts.Retain(table.Names)
+	p.equipment.connections.Retain(table.LeadsTo)
+	p.view.applied()
 }
 
 func openProvider(name string, s *settings.Settings, client *api.Client, router *route.Router, log *slog.Logger) (providers.Provider, error) {
@@ -91,19 +121,27 @@ func openProvider(name string, s *settings.Settings, client *api.Client, router 
 	return file.New(file.Options{Path: s.File.Path, Log: log}), nil
 }
 
+// tls gives what handshakes need.
+func (p *proxy) tls() *tls.Config {
+	config := &tls.Config{GetCertificate: p.keeper.GetCertificate}
+	p.tickets.Apply(config)
+	return config
+}
+
 // listen opens all ports, or none.
 func (p *proxy) listen(handler http.Handler) error {
 	all := []entrypoint.Options{
-		{Name: "http", Addr: p.settings.HTTP.BindAddr},
-		{Name: "https", Addr: p.settings.HTTPS.BindAddr, TLS: &tls.Config{GetCertificate: p.keeper.GetCertificate}},
+		{Name: "http", Addr: p.settings.HTTP.BindAddr, Handler: handler},
+		{Name: "https", Addr: p.settings.HTTPS.BindAddr, Handler: handler, TLS: p.tls(), Handshake: p.view.handshakes.done},
+		{Name: "admin", Addr: p.settings.Admin.BindAddr, Handler: p.view.site()},
+		{Name: "metrics", Addr: p.settings.Metrics.BindAddr, Handler: p.view.metrics()},
 	}
 	var wrong []error
-	for _, options := range all {
+	for i, options := range all {
 		if options.Addr == "" {
 			continue
 		}
 		set := p.settings.Entrypoint
-		options.Handler = handler
 		options.ReadHeaderTimeout = set.ReadHeaderTimeout
 		options.IdleTimeout = set.IdleTimeout
 		options.HandshakeTimeout = set.HandshakeTimeout
@@ -115,28 +153,44 @@ func (p *proxy) listen(handler http.Handler) error {
 			wrong = append(wrong, err)
 			continue
 		}
-		p.entrypoints = append(p.entrypoints, opened)
-	}
-	if wrong != nil {
-		for _, opened := range p.entrypoints {
-			_ = opened.Close()
+		if i < 2 {
+			p.entrypoints = append(p.entrypoints, opened)
+		} else {
+			p.observers = append(p.observers, opened)
 		}
 	}
+	if wrong != nil {
+		closeAll(p.entrypoints)
+		closeAll(p.observers)
+	}
 	return errors.Join(wrong...)
+}
+
+func closeAll(open []*entrypoint.Entrypoint) {
+	for _, e := range open {
+		_ = e.Close()
+	}
 }
 
 // run serves until stop is closed and the requests in flight have ended, until stopNow is closed, or until a part fails.
 // It returns when all goroutines have ended.
 func (p *proxy) run(ctx context.Context, stop, stopNow <-chan struct{}) error {
+	defer p.equipment.close(p.log)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return p.issuer.Run(ctx) })
 	parts.Go(func() error { return p.keeper.Run(ctx) })
+	parts.Go(func() error { return p.tickets.Run(ctx) })
 	parts.Go(func() error { return p.challenges.Run(ctx) })
 	parts.Go(func() error { return providers.Merge(ctx, p.providers, patience, p.apply()) })
+	for _, e := range p.observers { // from the start to the end: they tell what is missing until all is well
+		p.log.Info("listening", "entrypoint", e.Name(), "address", e.Addr().String())
+		parts.Go(e.Serve)
+	}
 	parts.Go(func() error {
 		defer end()
+		defer closeAll(p.observers)
 		return p.serve(ctx, stop, stopNow)
 	})
 	return parts.Wait()
@@ -146,6 +200,7 @@ func (p *proxy) run(ctx context.Context, stop, stopNow <-chan struct{}) error {
 func (p *proxy) apply() func([]providers.Instance) {
 	applied := false
 	return func(instances []providers.Instance) {
+		p.view.took(instances)
 		p.router.Apply(instances)
 		if !applied {
 			applied = true
@@ -154,19 +209,15 @@ func (p *proxy) apply() func([]providers.Instance) {
 	}
 }
 
-// serve serves as soon as there are a table and the certificates that the store has, so that no request is told that
+// serve serves as soon as there are a table and what the store has for handshakes, so that no request is told that
 // nothing is there when nobody has looked yet, but waits for them no longer than patience.
 func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
-	defer func() {
-		for _, e := range p.entrypoints {
-			_ = e.Close()
-		}
-	}()
+	defer closeAll(p.entrypoints)
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for _, ready := range []<-chan struct{}{p.first, p.keeper.Ready()} {
+	for _, ready := range []<-chan struct{}{p.first, p.keeper.Ready(), p.tickets.Ready()} {
 		select {
 		case <-ready:
 		case <-patient.Done(): // a store that is away must not keep the services away
@@ -179,6 +230,7 @@ func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error 
 		p.log.Info("listening", "entrypoint", e.Name(), "address", e.Addr().String())
 		serving.Go(func() { failed <- e.Serve() })
 	}
+	p.view.serving.Store(true)
 	select {
 	case <-stop:
 		return p.shutdown(stopNow)
@@ -191,6 +243,7 @@ func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error 
 
 // shutdown lets the requests in flight finish.
 func (p *proxy) shutdown(stopNow <-chan struct{}) error {
+	p.view.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), p.settings.Shutdown.Timeout)
 	defer cancel()
 	p.log.Info("shutting down", "timeout", p.settings.Shutdown.Timeout)
@@ -214,10 +267,21 @@ func (p *proxy) shutdown(stopNow <-chan struct{}) error {
 		p.log.Info("ended")
 		return nil
 	case <-stopNow:
-		for _, e := range p.entrypoints {
-			_ = e.Close()
-		}
+		closeAll(p.entrypoints)
 		<-done
 		return errStoppedNow
 	}
+}
+
+// reopen opens the access log anew, as programs that rotate logs ask for.
+func (p *proxy) reopen() {
+	if p.equipment.output == nil {
+		return
+	}
+	if err := p.equipment.output.Reopen(); err != nil {
+		p.log.Error("the access log cannot be opened anew, and goes on where it was", "error", err)
+		return
+	}
+	p.view.reopens.Add(1)
+	p.log.Info("the access log was opened anew")
 }

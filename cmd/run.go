@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,8 +45,31 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return &runError{err}
 	}
+	defer onHangup(proxy.reopen)()
 	if err := proxy.run(cmd.Context(), stop, stopNow); err != nil {
 		return &runError{err}
 	}
 	return nil
+}
+
+// onHangup does something on each SIGHUP, one at a time, until it is ended.
+func onHangup(do func()) (end func()) {
+	signals, ended := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-signals:
+				do()
+			case <-ended:
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(ended)
+		running.Wait()
+	}
 }

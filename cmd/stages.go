@@ -15,8 +15,11 @@ import (
 	"github.com/tricot-proxy/tricot/middleware/balance"
 	"github.com/tricot-proxy/tricot/middleware/compress"
 	"github.com/tricot-proxy/tricot/middleware/headers"
+	"github.com/tricot-proxy/tricot/middleware/metrics"
 	"github.com/tricot-proxy/tricot/middleware/redirect"
+	"github.com/tricot-proxy/tricot/middleware/requestid"
 	"github.com/tricot-proxy/tricot/middleware/route"
+	"github.com/tricot-proxy/tricot/middleware/tracing"
 	"github.com/tricot-proxy/tricot/middleware/transport"
 	"github.com/tricot-proxy/tricot/pipeline"
 )
@@ -27,6 +30,7 @@ type surroundings struct {
 	log        *slog.Logger
 	router     *route.Router
 	challenges *certs.Challenges
+	equipment
 }
 
 // A plan is a stage that is not built yet, so that an order can be checked before anything is opened.
@@ -37,14 +41,27 @@ type plan struct {
 
 // builtin are Tricot's own stages in the order that is the default. It matters:
 //
-// access_log is first, to see what every other stage made of the request. redirect is ahead of all that costs something,
+// access_log is first, to see what every other stage made of the request, and metrics next to it. request_id and tracing give
+// the request its names before anything is done with it. redirect is ahead of all that costs something,
 // and lets challenges through to acme, which is ahead of route, for no rule may claim them. headers comes before compress
 // and so has the last word on the fields that tags name: compress decides by those that the backend sent. balance tries
 // again what fails behind it: the transport, and nothing else.
 func builtin() []plan {
 	return []plan{
 		{pipeline.Stage{Name: accesslog.Name}, func(with surroundings) (func(http.Handler) http.Handler, error) {
-			return accesslog.New(accesslog.Options{Log: with.log}), nil
+			return accesslog.New(accesslog.Options{Log: with.log, Format: with.settings.Middleware.AccessLog.Format, Output: with.lines()}), nil
+		}},
+		{pipeline.Stage{Name: metrics.Name}, func(with surroundings) (func(http.Handler) http.Handler, error) {
+			return with.counts.Stage, nil
+		}},
+		{pipeline.Stage{Name: requestid.Name}, func(with surroundings) (func(http.Handler) http.Handler, error) {
+			return requestid.New(requestid.Options{
+				OnlyTrusted:    with.settings.Middleware.RequestID.OnlyTrusted,
+				TrustedProxies: with.settings.Forwarded.TrustedProxies,
+			})
+		}},
+		{pipeline.Stage{Name: tracing.Name}, func(with surroundings) (func(http.Handler) http.Handler, error) {
+			return with.trace()
 		}},
 		{pipeline.Stage{Name: redirect.Name}, func(with surroundings) (func(http.Handler) http.Handler, error) {
 			return redirect.New(redirect.Options{Port: redirectPort(with.settings)})
@@ -63,16 +80,15 @@ func builtin() []plan {
 			return compress.New(compress.Options{MIMETypes: set.MIMETypes, MinLength: int64(set.MinLength)})
 		}},
 		{pipeline.Stage{Name: balance.Name, Needs: []string{balance.Needs}}, func(with surroundings) (func(http.Handler) http.Handler, error) {
-			return balance.New(balance.Options{Log: with.log}), nil
+			return balance.New(balance.Options{Retries: &with.settings.Balance.Retries, Log: with.log}), nil
 		}},
 		{pipeline.Stage{Name: transport.Name, Needs: []string{transport.Needs}}, func(with surroundings) (func(http.Handler) http.Handler, error) {
 			set := with.settings.Middleware.Transport
 			return transport.New(transport.Options{
 				TrustedProxies:        with.settings.Forwarded.TrustedProxies,
-				ConnectTimeout:        set.ConnectTimeout,
 				ResponseHeaderTimeout: set.ResponseHeaderTimeout,
-				IdleTimeout:           set.IdleTimeout,
-				MaxIdlePerBackend:     set.MaxIdlePerBackend,
+				ProgressTimeout:       set.ProgressTimeout,
+				Connections:           with.connections,
 				Log:                   with.log,
 			})
 		}},

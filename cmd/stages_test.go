@@ -27,7 +27,7 @@ func newChain(t *testing.T, backend net.Addr, word string, flags ...string) http
 	require.NoError(t, err)
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	schema.Flags(set)
-	require.NoError(t, set.Parse(append(flags, "--middleware-redirect-enabled=false")))
+	require.NoError(t, set.Parse(append(flags, "--middleware-redirect-enabled=false", "--middleware-access-log-path=stderr")))
 	s, _ := schema.Load(set, nil) // where services come from is not asked here
 	log := slog.New(slog.DiscardHandler)
 	router := route.NewRouter(route.Options{})
@@ -38,7 +38,10 @@ func newChain(t *testing.T, backend net.Addr, word string, flags ...string) http
 	router.Apply([]providers.Instance{{ID: "a", Service: "a", Address: host, Port: number, Healthy: true, Tags: []string{word + " example.com"}}})
 	plans, err := chosen(s, nil)
 	require.NoError(t, err)
-	handler, err := chain(plans, surroundings{settings: s, log: log, router: router})
+	with, err := equip(s, log)
+	require.NoError(t, err)
+	t.Cleanup(func() { with.close(log) })
+	handler, err := chain(plans, surroundings{settings: s, log: log, router: router, equipment: with})
 	require.NoError(t, err)
 	return handler
 }

@@ -2,11 +2,9 @@ package acme
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/mail"
 	"strings"
 	"time"
 
@@ -61,7 +59,7 @@ func (i *Issuer) obtainAccount(ctx context.Context, client *protocol.Client, nam
 	if err := i.refused.now(name, i.o.Now()); err != nil {
 		return nil, err
 	}
-	lock, err := i.o.Store.Lock(ctx, i.accountLock())
+	lock, err := i.o.Store.Lock(ctx, lockOf(i.accountKey))
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -81,8 +79,9 @@ func (i *Issuer) obtainAccount(ctx context.Context, client *protocol.Client, nam
 	return a, refused
 }
 
-// accountLock is the name of the lock. It is no certificate's: no host name has a "~", and no address the rest.
-func (i *Issuer) accountLock() string { return strings.ReplaceAll(i.accountKey, "/", "~") }
+// lockOf is the name of the lock for an account's key. It is no certificate's: no host name has a "~", and no address the
+// rest.
+func lockOf(accountKey string) string { return strings.ReplaceAll(accountKey, "/", "~") }
 
 // makeAccount looks again, under the lock, and has the CA make an account.
 func (i *Issuer) makeAccount(
@@ -226,35 +225,4 @@ func (e *EAB) id() string {
 		return ""
 	}
 	return e.KeyID
-}
-
-// normal gives the binding as the library wants it. Errors do not quote the key.
-func (e *EAB) normal() (*EAB, error) {
-	if e.KeyID == "" || e.HMACKey == "" {
-		return nil, errors.New("external account binding needs a key ID and an HMAC key")
-	}
-	for _, c := range e.KeyID {
-		if c < ' ' || c > '~' { // RFC 8555, section 7.3.4: an ASCII string
-			return nil, fmt.Errorf("the key ID %q of the external account binding is not ASCII", e.KeyID)
-		}
-	}
-	key := strings.TrimRight(e.HMACKey, "=")
-	if _, err := base64.RawURLEncoding.DecodeString(key); err != nil {
-		return nil, errors.New("the HMAC key of the external account binding is not base64url")
-	}
-	return &EAB{KeyID: e.KeyID, HMACKey: key}, nil
-}
-
-// isEmail says whether a string is an email address alone, which a mailto URL (RFC 6068) can have as it is.
-func isEmail(s string) bool {
-	address, err := mail.ParseAddress(s)
-	if err != nil || address.Address != s {
-		return false
-	}
-	for _, c := range s {
-		if c <= ' ' || c > '~' || strings.ContainsRune(`?&%#",<>\`, c) {
-			return false
-		}
-	}
-	return true
 }

@@ -16,7 +16,6 @@
 package acme
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,8 +24,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -107,7 +104,8 @@ var (
 	_ certs.Refuser = (*Issuer)(nil)
 )
 
-// New makes an issuer. It reads the file of CACert and asks neither the CA nor the store. An error is about the options.
+// New makes an issuer. It reads the file of CACert and asks neither the CA nor the store. An error is about the options:
+// what [CheckDirectory], [CheckEmail] and [EAB.Check] say, among others.
 func New(o Options) (*Issuer, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("ACME: %w", err)
@@ -117,9 +115,6 @@ func New(o Options) (*Issuer, error) {
 		return nil, fmt.Errorf("ACME: %w", err)
 	}
 	i := &Issuer{o: o, http: client, accountKey: accountKey(o.Directory), poll: pollEvery, turn: make(chan struct{}, 1)}
-	if err := cmp.Or(store.CheckKey(i.accountKey), store.CheckName(i.accountLock())); err != nil {
-		return nil, fmt.Errorf("ACME: directory %q has no place in the store: %w", o.Directory, err)
-	}
 	i.renewals.init()
 	return i, nil
 }
@@ -132,15 +127,14 @@ func (o *Options) check() error {
 	if o.Directory == "" {
 		o.Directory = LetsEncrypt
 	}
-	directory, err := url.Parse(o.Directory)
-	if err != nil || directory.Host == "" || directory.User != nil || directory.Scheme != "https" && !onLoopback(directory) {
-		return fmt.Errorf("directory %q is not an https URL, nor an http one on loopback", o.Directory)
+	if err := CheckDirectory(o.Directory); err != nil {
+		return err
 	}
 	if o.Email == "" {
 		return errors.New("an email address is needed, for the account at the CA")
 	}
-	if !isEmail(o.Email) {
-		return fmt.Errorf("%q is not an email address", o.Email)
+	if err := CheckEmail(o.Email); err != nil {
+		return err
 	}
 	if o.EAB != nil {
 		eab, err := o.EAB.normal()
@@ -241,10 +235,4 @@ func accountKey(directory string) string {
 		}
 		return '~'
 	}, at)
-}
-
-// onLoopback says whether a URL is plain http to this machine, as a server for tests may have it.
-func onLoopback(u *url.URL) bool {
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
 }

@@ -53,6 +53,8 @@ type Error struct {
 	Until time.Time
 	// Err is what went wrong where it was not the CA's problem; nil where it was.
 	Err error
+
+	held bool
 }
 
 func (e *Error) Error() string {
@@ -89,6 +91,10 @@ func (e *Error) RetryAt() time.Time { return e.Until }
 // NameRefused says whether the name is at fault, and not the CA, the account or the store.
 func (e *Error) NameRefused() bool { return e.Cause == NameRefused }
 
+// Held says whether the CA was not asked for this name: another one has met the error a moment ago, or has been told by the
+// CA to wait, and every name would.
+func (e *Error) Held() bool { return e.held }
+
 // A stage is what is asked of the CA, in words. It decides what a problem means.
 type stage string
 
@@ -101,9 +107,6 @@ const (
 	downloading stage = "download the certificate"
 	informing   stage = "read renewal information"
 )
-
-// common says whether the stage is the same for all names.
-func (s stage) common() bool { return s == reaching || s == registering }
 
 // once says whether to ask twice is not the same as to ask once, so that a request whose answer was lost is not repeated.
 func (s stage) once() bool { return s == ordering }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs/acme"
 	"github.com/tricot-proxy/tricot/certs/acme/acmetest"
@@ -143,9 +144,11 @@ func TestError_OfACAThatIsAwayKeepsOtherNamesFromAskingForAMoment(t *testing.T) 
 	e := p.refused(t.Context(), i, name)
 	assert.Equal(t, acme.CAUnwell, e.Cause)
 	assert.ErrorContains(t, e, "read the CA's directory for "+name+": dial tcp")
+	assert.False(t, e.Held(), "it was asked")
 	p.ca.Restart()
 	e = p.refused(t.Context(), i, "other.example.com")
 	assert.Equal(t, acme.CAUnwell, e.Cause)
+	assert.True(t, e.Held())
 	assert.Zero(t, p.ca.Requests(""))
 	at.advance(e.RetryAt().Sub(at.now()))
 	p.issue(i, name)
@@ -155,6 +158,39 @@ func TestError_OfACAThatIsAwayKeepsOtherNamesFromAskingForAMoment(t *testing.T) 
 	assert.Equal(t, acme.CAUnwell, e.Cause)
 	p.ca.Restart()
 	p.issue(i, name)
+}
+
+func TestError_OfACAThatStaysAwayKeepsNamesFromAskingForLonger(t *testing.T) {
+	t.Parallel()
+	at := &clock{}
+	p := newPlace(t, acmetest.Options{})
+	i := p.issuer(func(o *acme.Options) { o.Now = at.now })
+	held := func() time.Duration { // after a failure
+		e := p.refused(t.Context(), i, name)
+		require.True(t, e.Held(), e)
+		return e.RetryAt().Sub(at.now())
+	}
+	p.ca.Stop()
+	for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 32} {
+		require.False(t, p.refused(t.Context(), i, name).Held())
+		require.Equal(t, seconds*time.Second, held())
+		at.advance(seconds * time.Second)
+	}
+	p.ca.Restart()
+	p.issue(i, name)
+
+	p.ca.Forget() // the account, which has to be made anew
+	for range 2 {
+		mend := p.ca.Fail(acmetest.Fault{Endpoint: acmetest.NewAccount, Status: 400, Problem: "invalidContact"})
+		for _, seconds := range []time.Duration{2, 4} {
+			require.False(t, p.refused(t.Context(), i, name).Held())
+			require.Equal(t, seconds*time.Second, held())
+			at.advance(seconds * time.Second)
+		}
+		mend()
+		p.issue(i, name) // what was well in between begins anew
+		p.ca.Forget()
+	}
 }
 
 func TestError_OfACAThatIsBusyIsObeyedByAllNames(t *testing.T) {
@@ -169,6 +205,7 @@ func TestError_OfACAThatIsBusyIsObeyedByAllNames(t *testing.T) {
 		e := p.refused(t.Context(), i, fmt.Sprintf("app-%d.example.com", n))
 		assert.Equal(t, acme.CAUnwell, e.Cause)
 		assert.Equal(t, at.now().Add(2*time.Minute), e.RetryAt())
+		assert.Equal(t, n > 0, e.Held())
 		assert.Equal(t, 503, e.Status)
 	}
 	assert.Equal(t, 1, p.ca.Requests("")-before)

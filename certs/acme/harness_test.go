@@ -23,7 +23,7 @@ import (
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 )
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // A place is a CA and a store, and an instance that answers the CA's questions and orders nothing itself.
 type place struct {

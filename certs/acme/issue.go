@@ -27,7 +27,8 @@ func (i *Issuer) Issue(ctx context.Context, name string) (certs.Pair, error) {
 	}
 	pair, err := i.issue(ctx, name)
 	if err != nil {
-		return certs.Pair{}, i.held(err)
+		i.heed(err)
+		return certs.Pair{}, err
 	}
 	return pair, nil
 }

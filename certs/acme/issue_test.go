@@ -10,17 +10,23 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/certs/acme"
 	"github.com/tricot-proxy/tricot/certs/acme/acmetest"
+	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 )
 
@@ -40,6 +46,7 @@ func TestNew_RefusesOptionsThatMakeNoSense(t *testing.T) {
 		`"ops" is not an email address`:   func(o *acme.Options) { o.Email = "ops" },
 		`"O <o@e.de>" is not an email`:    func(o *acme.Options) { o.Email = "O <o@e.de>" },
 		`"o@e.de?cc=x" is not an email`:   func(o *acme.Options) { o.Email = "o@e.de?cc=x" },
+		`"https://u@ca/" is not an https`: func(o *acme.Options) { o.Directory = "https://u@ca/" },
 		`"http://ca/dir" is not an https`: func(o *acme.Options) { o.Directory = "http://ca/dir" },
 		`"https:///dir" is not an https`:  func(o *acme.Options) { o.Directory = "https:///dir" },
 		"has no place in the store":       func(o *acme.Options) { o.Directory = "https://ca/" + fmt.Sprintf("%0250d", 1) },
@@ -147,17 +154,32 @@ func TestIssue_GivesEveryInstanceTimeToSeeTheTokenBeforeTheCAAsks(t *testing.T) 
 	t.Parallel()
 	const settle = 400 * time.Millisecond
 	p := newPlace(t, acmetest.Options{})
-	i := p.issuer(func(o *acme.Options) { o.Settle = settle })
+	s := &dated{Store: p.store()}
+	i := p.issuer(func(o *acme.Options) { o.Store, o.Settle = s, settle })
 	done := make(chan error, 1)
 	go func() {
 		_, err := i.Issue(t.Context(), "app.example.com")
 		done <- err
 	}()
-	p.eventually(func() bool { return len(p.challenges()) == 1 })
-	seen := time.Now()
 	p.eventually(func() bool { return p.ca.Requests(acmetest.Challenge) > 0 })
-	assert.Greater(t, time.Since(seen), settle*3/4)
+	written := s.written.Load()
+	require.NotNil(t, written)
+	assert.GreaterOrEqual(t, time.Since(*written), settle)
 	require.NoError(t, <-done)
+}
+
+// dated notes when a challenge was written.
+type dated struct {
+	store.Store
+	written atomic.Pointer[time.Time]
+}
+
+func (d *dated) Save(ctx context.Context, record store.Record) (store.Record, error) {
+	saved, err := d.Store.Save(ctx, record)
+	if now := time.Now(); err == nil && strings.HasPrefix(record.Key, certs.ChallengePrefix) {
+		d.written.Store(&now)
+	}
+	return saved, err
 }
 
 func TestIssue_NeverAsksForANameThatNoCASigns(t *testing.T) {
@@ -202,7 +224,12 @@ func TestIssue_GoesOnWhereTheTokenOfAnEarlierTryIsThere(t *testing.T) {
 	p := newPlace(t, acmetest.Options{NonceReject: -1})
 	// Whoever writes the token first is taken for one who died: the same, or another answer.
 	s := &tokenThere{Store: p.store(), value: "stale"}
-	p.issue(p.issuer(func(o *acme.Options) { o.Store, o.Settle = s, 300*time.Millisecond }), "app.example.com")
+	p.ca.Answer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // by one who has seen the last write
+		there, err := s.Load(r.Context(), certs.ChallengePrefix+path.Base(r.URL.Path))
+		assert.NoError(t, err)
+		_, _ = w.Write(there.Value)
+	}))
+	p.issue(p.issuer(func(o *acme.Options) { o.Store = s }), "app.example.com")
 	assert.Equal(t, 1, s.met)
 }
 
@@ -219,8 +246,9 @@ func TestIssue_RefusesACertificateThatIsNotForTheNameAndTheKey(t *testing.T) {
 func TestIssue_WaitsNoLongerForTheCAThanItsTimeout(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, acmetest.Options{NonceReject: -1})
+	p.issue(p.issuer(), "other.example.com") // there is an account: little else is asked within the timeout
 	p.ca.Fail(acmetest.Fault{Endpoint: acmetest.NewOrder, Hang: true})
-	e := p.refused(t.Context(), p.issuer(func(o *acme.Options) { o.Timeout = time.Second }), "app.example.com")
+	e := p.refused(t.Context(), p.issuer(func(o *acme.Options) { o.Timeout = 3 * time.Second }), "app.example.com")
 	assert.Equal(t, acme.CAUnwell, e.Cause)
 	assert.Zero(t, e.Status, "there was no answer")
 	assert.Equal(t, 1, p.ca.NewOrders()["app.example.com"], "an order that may have arrived is not placed again")

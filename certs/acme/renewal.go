@@ -114,15 +114,9 @@ func (r *renewals) predecessor(name string) string {
 // follow asks for renewal information when it is due.
 func (i *Issuer) follow(ctx context.Context) {
 	troubled := false
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(unaskedFor)
 	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-i.renewals.poke:
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		for {
 			next := i.renewals.due(i.o.Now())
 			if next == nil || ctx.Err() != nil {
@@ -140,6 +134,11 @@ func (i *Issuer) follow(ctx context.Context) {
 			}
 		}
 		timer.Reset(i.renewals.wait(i.o.Now()))
+		select {
+		case <-ctx.Done():
+		case <-i.renewals.poke:
+		case <-timer.C:
+		}
 	}
 }
 

@@ -13,8 +13,10 @@ const (
 	// clientLife is how long a directory is believed; the library would never read it again.
 	clientLife = 12 * time.Hour
 	// holdFor is the pause after a failure that every name would meet, so that a thousand names that want a certificate
-	// do not each find out for themselves. It is shorter than the first pause of [certs.Keeper].
+	// do not each find out for themselves. It doubles with each such failure in a row, up to maxHold, and is always shorter
+	// than the pause that [certs.Keeper] gives to a name that has met them all.
 	holdFor = 2 * time.Second
+	maxHold = 32 * time.Second
 )
 
 // A session is what the orders of this instance have in common. The holder of the issuer's turn changes it.
@@ -29,7 +31,9 @@ type session struct {
 func (i *Issuer) open(ctx context.Context, name string) (client *protocol.Client, a *account, err *Error) {
 	err = i.inTurn(ctx, name, func() *Error {
 		if client, err = i.reach(ctx, name); err == nil && i.account == nil {
-			i.account, err = i.obtainAccount(ctx, client, name)
+			if i.account, err = i.obtainAccount(ctx, client, name); err == nil {
+				i.refused.over()
+			}
 		}
 		a = i.account
 		return err
@@ -79,6 +83,7 @@ func (i *Issuer) reach(ctx context.Context, name string) (*protocol.Client, *Err
 		return nil, err
 	}
 	i.client, i.born = client, i.o.Now()
+	i.busy.over()
 	return client, nil
 }
 
@@ -97,9 +102,10 @@ func (i *Issuer) forget(ctx context.Context, a *account) {
 
 // A hold keeps all names from asking for a while.
 type hold struct {
-	mu    sync.Mutex
-	until time.Time
-	err   Error // why
+	mu     sync.Mutex
+	until  time.Time
+	err    Error // why
+	failed int   // failures in a row of which the CA did not say how long they last
 }
 
 // now gives the error for a name that may not ask now, nil where it may.
@@ -110,26 +116,48 @@ func (h *hold) now(name string, now time.Time) *Error {
 		return nil
 	}
 	err := h.err
-	err.Name, err.Until = name, h.until
+	err.Name, err.Until, err.held = name, h.until, true
 	return &err
 }
 
-// held notes an error that other names would meet too, and gives it back.
+// pause gives the time for which to hold after one more failure of which the CA does not say how long it lasts.
+func (h *hold) pause() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed++
+	return min(holdFor<<min(h.failed-1, 10), maxHold)
+}
+
+// over notes that there was no failure.
+func (h *hold) over() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = 0
+}
+
+// held notes an error that other names would meet too, of reading the directory or of making an account, and gives it
+// back.
 func (i *Issuer) held(err *Error) *Error {
-	if err == nil || err.Cause == Other || err.Cause == StoreFailed {
+	if err == nil || err.held || err.Cause == Other || err.Cause == StoreFailed {
 		return err
 	}
-	s, until := stage(err.Doing), err.Until
-	if s.common() && until.IsZero() {
-		until = i.o.Now().Add(holdFor)
+	h := &i.busy
+	if stage(err.Doing) == registering && err.Status != http.StatusServiceUnavailable {
+		h = &i.refused
 	}
-	switch {
-	case s == reaching, err.Status == http.StatusServiceUnavailable && !until.IsZero():
-		i.busy.set(until, err)
-	case s == registering:
-		i.refused.set(until, err)
+	until := err.Until
+	if until.IsZero() {
+		until = i.o.Now().Add(h.pause())
 	}
+	h.set(until, err)
 	return err
+}
+
+// heed notes an error of a CA that wants to be left alone by everybody.
+func (i *Issuer) heed(err *Error) {
+	if err.Status == http.StatusServiceUnavailable && !err.Until.IsZero() {
+		i.busy.set(err.Until, err)
+	}
 }
 
 func (h *hold) set(until time.Time, err *Error) {

@@ -12,8 +12,10 @@ const (
 	// MaxKey is the number of bytes in the longest key, its slashes included.
 	MaxKey = 400
 	// MaxValue is the number of bytes in the largest value. Consul's limit for a transaction, 512 KiB with the value in
-	// base64, leaves room for this much and its key.
+	// base64, leaves room for this much, Sealing and its key.
 	MaxValue = 256 << 10
+	// Sealing is the number of bytes that a value may have above that, for a store that seals what it writes to another.
+	Sealing = 128
 )
 
 // Locks is the name below which a store keeps its locks. No key of a record starts with it.
@@ -24,7 +26,7 @@ func CheckRecord(record Record) error {
 	if err := CheckKey(record.Key); err != nil {
 		return err
 	}
-	if len(record.Value) > MaxValue {
+	if len(record.Value) > MaxValue+Sealing {
 		return fmt.Errorf("the value under %q has %d bytes, more than %d", record.Key, len(record.Value), MaxValue)
 	}
 	return nil

@@ -49,7 +49,7 @@ func TestCheckPrefix_WantsWholeNamesAndASlash(t *testing.T) {
 }
 
 func TestCheckRecord_RefusesAValueThatIsTooLarge(t *testing.T) {
-	assert.NoError(t, CheckRecord(Record{Key: "a", Value: make([]byte, MaxValue)}))
-	assert.ErrorContains(t, CheckRecord(Record{Key: "a", Value: make([]byte, MaxValue+1)}), "262145")
+	assert.NoError(t, CheckRecord(Record{Key: "a", Value: make([]byte, MaxValue+Sealing)}))
+	assert.ErrorContains(t, CheckRecord(Record{Key: "a", Value: make([]byte, MaxValue+Sealing+1)}), "262273")
 	assert.Error(t, CheckRecord(Record{Key: ".."}))
 }

@@ -17,6 +17,14 @@ var (
 
 	// ErrLockLost is what a write under a lock returns where the lock is no longer held.
 	ErrLockLost = errors.New("lock lost")
+
+	// ErrSealed is what every method returns for a record that is there, and that its reader has no key for. It is not to
+	// be replaced: others have the key. Only a store that seals knows of it, as of ErrDamaged.
+	ErrSealed = errors.New("sealed with another key")
+
+	// ErrDamaged is what Load returns for a record that is there, and is not what was written. The record comes with it,
+	// without a value, so that who can make another may replace it. No other method minds.
+	ErrDamaged = errors.New("damaged")
 )
 
 // A Record is a value under its key.
@@ -24,7 +32,8 @@ var (
 // A key is a path of one or more names joined by "/", such as "certs/app.example.com", of at most [MaxKey] bytes. A
 // name is one to [MaxName] letters, digits and ". - _ ~ *", and is neither "." nor "..". The first name is not [Locks].
 // No record's key goes on from another's with a "/", be that one deleted or not: a store may refuse to write such a one.
-// Every method refuses what is no key with an error ([CheckKey]), and Save also a value of more than [MaxValue] bytes.
+// Every method refuses what is no key with an error ([CheckKey]). Save takes a value of up to [MaxValue] bytes, and refuses
+// one that is larger by more than [Sealing].
 type Record struct {
 	Key string
 	// Value is any bytes, or none. What a store gave out may be shared: nobody changes it.
@@ -32,6 +41,9 @@ type Record struct {
 	// Version names this state of the record. It is opaque; two values of a record never have the same one, though a
 	// value that comes back may have its old one again. Empty: there is no record.
 	Version string
+	// Err is set by Follow alone, where Load would return ErrSealed or ErrDamaged; it wraps one of these, and there is no
+	// Value then.
+	Err error
 }
 
 // A Store may be used by many goroutines, and by many processes at once. Values may hold private keys: an

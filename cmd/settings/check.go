@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/tricot-proxy/tricot/certs/acme"
 )
 
 // check collects what is wrong with settings.
@@ -93,6 +95,10 @@ func (c *check) certificates() {
 		c.refuse("it goes with acme.eab.hmac_key, which is not set", "acme.eab.kid", "acme.eab.hmac_key")
 	case eab.KID == "" && eab.HMACKey != "":
 		c.refuse("it goes with acme.eab.kid, which is not set", "acme.eab.hmac_key", "acme.eab.kid")
+	case eab.KID != "":
+		if err := (acme.EAB{KeyID: eab.KID, HMACKey: eab.HMACKey}).Check(); err != nil {
+			c.refuse(err.Error(), "acme.eab.hmac_key", "acme.eab.kid")
+		}
 	}
 	if c.Certs.EncryptionKeyFile != "" && len(c.Certs.EncryptionKey) > 0 {
 		c.refuse("certs.encryption_key is set too: one of them", "certs.encryption_key_file", "certs.encryption_key")
@@ -117,8 +123,8 @@ func (c *check) consul() {
 }
 
 func (c *check) addresses() {
-	keys := []string{"http.bind_addr", "https.bind_addr", "metrics.bind_addr"}
-	addrs := []string{c.HTTP.BindAddr, c.HTTPS.BindAddr, c.Metrics.BindAddr}
+	keys := []string{"http.bind_addr", "https.bind_addr", "metrics.bind_addr", "admin.bind_addr"}
+	addrs := []string{c.HTTP.BindAddr, c.HTTPS.BindAddr, c.Metrics.BindAddr, c.Admin.BindAddr}
 	for i := range keys {
 		for j := range i {
 			if overlap(addrs[i], addrs[j]) {
@@ -126,9 +132,23 @@ func (c *check) addresses() {
 			}
 		}
 	}
+	if c.Admin.BindAddr != "" && c.Admin.Token == "" && !loopback(c.Admin.BindAddr) {
+		c.refuse("it can be reached from other machines, and so needs admin.token", "admin.bind_addr", "admin.token")
+	}
 	if c.HTTP.BindAddr == "" && c.HTTPS.BindAddr == "" {
 		c.refuse("there is nothing to serve: http.bind_addr is empty too", "https.bind_addr", "http.bind_addr")
 	}
+}
+
+// loopback says whether an address can be reached from this machine only. A name may lead anywhere, but for localhost (RFC
+// 6761, section 6.3).
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 // overlap says whether no two sockets can listen on both addresses. An unspecified IP address is every address for

@@ -17,6 +17,10 @@ func (s *Settings) compute(env map[string]string, uid int) {
 		}
 		s.fill("certs.store", s.Certs.Store)
 	}
+	if s.Middleware.AccessLog.Format == "" {
+		s.Middleware.AccessLog.Format = s.Log.Format
+		s.fill("middleware.access_log.format", s.Log.Format)
+	}
 	state, snapshot := stateDir(env, uid), ""
 	if state != "" {
 		snapshot = filepath.Join(state, "consul-snapshot.json")

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/tricot-proxy/tricot/certs/acme"
 )
 
 // A constraint says what is wrong with a value that has the right kind, nil where it is fine.
@@ -25,7 +27,7 @@ type constraint func(field reflect.Value, value *given) error
 //	oneof=A|B                the text, or each item of a list
 //	nonempty, unique         of a list
 //	address                  host:port to listen on, or nothing
-//	url, secure_url          http or https; secure_url takes http only on loopback
+//	url, acme_url            http or https; acme_url takes http only on loopback
 //	certificate_file, key_file
 //	email, kv_prefix, mime_type
 //
@@ -54,8 +56,8 @@ func constraints(tag string, of *kind) ([]constraint, error) {
 			add = each(address)
 		case "url":
 			add = each(httpURL)
-		case "secure_url":
-			add = each(secureURL)
+		case "acme_url":
+			add = each(acmeDirectory)
 		case "certificate_file":
 			add = each(certificateFile)
 		case "key_file":
@@ -229,12 +231,20 @@ func secureURL(text string) error {
 	return nil
 }
 
+// acmeDirectory asks the issuer last, whose error quotes what could be a secret in another URL.
+func acmeDirectory(text string) error {
+	if err := secureURL(text); err != nil {
+		return err
+	}
+	return acme.CheckDirectory(text)
+}
+
 func email(text string) error {
 	parsed, err := mail.ParseAddress(text)
 	if err != nil || parsed.Address != text {
 		return errors.New("an email address is expected, such as ops@example.com")
 	}
-	return nil
+	return acme.CheckEmail(text)
 }
 
 func kvPrefix(text string) error {

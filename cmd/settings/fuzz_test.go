@@ -55,7 +55,7 @@ func FuzzLoad_GivesProblemsOrSettings(f *testing.F) {
 		file := &file{schema: schema, name: "tricot.yaml", values: map[string]*given{}}
 		file.parse([]byte(content))
 		assert.True(t, file.read || len(file.problems) > 0, "neither settings nor a problem")
-		settings, err := schema.apply(file, nil, nil, 1000, absences())
+		settings, err := schema.apply(file, nil, nil, 1000)
 		require.NotNil(t, settings)
 		if err == nil {
 			return

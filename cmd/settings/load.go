@@ -17,7 +17,7 @@ const DefaultFile = "/etc/tricot/tricot.yaml"
 // The error is a [Problems] with all that is wrong. The settings are never nil; where there is an error they are not fit
 // to run with, but Source, All and Warnings tell what was read.
 func (s *Schema) Load(fs *pflag.FlagSet, environ []string) (*Settings, error) {
-	return s.load(fs, environment(environ), machine{file: DefaultFile, uid: os.Geteuid()}, absences())
+	return s.load(fs, environment(environ), machine{file: DefaultFile, uid: os.Geteuid()})
 }
 
 // machine is what defaults depend on.
@@ -26,14 +26,12 @@ type machine struct {
 	uid  int
 }
 
-func (s *Schema) load(fs *pflag.FlagSet, env map[string]string, on machine, absent []absence) (*Settings, error) {
-	return s.apply(s.fromFile(fs, env, on.file), env, s.fromFlags(fs), on.uid, absent)
+func (s *Schema) load(fs *pflag.FlagSet, env map[string]string, on machine) (*Settings, error) {
+	return s.apply(s.fromFile(fs, env, on.file), env, s.fromFlags(fs), on.uid)
 }
 
 // apply makes settings of what file, environment and flags give.
-func (s *Schema) apply(
-	file *file, env map[string]string, flags map[string]*given, uid int, absent []absence,
-) (*Settings, error) {
+func (s *Schema) apply(file *file, env map[string]string, flags map[string]*given, uid int) (*Settings, error) {
 	settings := &Settings{schema: s, inForce: map[string]*given{}, switches: map[string]*stageSwitch{}}
 	for _, stage := range s.stages {
 		settings.switches[stage] = &stageSwitch{}
@@ -67,7 +65,6 @@ func (s *Schema) apply(
 	// Without the file nobody knows what the settings are to be: what is said of them now would be wrong.
 	if file.read {
 		settings.compute(env, uid)
-		c.absences(absent)
 		c.together()
 	}
 	if c.problems == nil {

@@ -21,7 +21,9 @@ func sample(entry Entry) [3]string {
 		return [3]string{"a/b,c/d", "e/f", "g/h"}
 	case "forwarded.trusted_proxies":
 		return [3]string{"10.0.0.0/8,::1", "192.168.0.1", "fd00::/8"}
-	case "log.format":
+	case "balance.retries":
+		return [3]string{"0", "1", "3"}
+	case "log.format", "middleware.access_log.format":
 		return [3]string{"json", "text", "json"}
 	case "certs.issuer":
 		return [3]string{"local", "acme", "local"}

@@ -53,29 +53,11 @@ consul:
 }
 
 func TestLoad_TellsABareTricotWhatToSet(t *testing.T) {
-	_, problems := trial{absent: absences()}.load(t)
+	_, problems := trial{}.load(t)
 	assert.Equal(t, []string{
 		"default: letsencrypt.email: the acme issuer needs an email address",
 		"default: node_name: the consul provider needs the name of the node that this Tricot runs on",
 	}, lines(problems))
-}
-
-func TestLoad_RefusesWhatThisVersionDoesNotHave(t *testing.T) {
-	_, problems := trial{absent: absences(), env: append(runnable(t), "TRICOT_METRICS_BIND_ADDR=:9090")}.load(t)
-	assert.Equal(t, []string{
-		`variable TRICOT_METRICS_BIND_ADDR: metrics.bind_addr = ":9090": metrics are not in this version; leave metrics.bind_addr empty`,
-	}, lines(problems))
-	trial{absent: absences(), env: runnable(t)}.good(t)
-}
-
-// The exported Load is what Tricot calls: it must know of the absences.
-func TestLoad_AppliesTheAbsences(t *testing.T) {
-	schema, err := New()
-	require.NoError(t, err)
-	_, err = schema.Load(nil, []string{"TRICOT_METRICS_BIND_ADDR=:1", "TRICOT_CONFIG=" + write(t, "empty.yaml", "")})
-	assert.ErrorContains(t, err, "metrics are not in this version")
-	_, err = schema.Load(nil, append(runnable(t), "TRICOT_CONFIG="+write(t, "empty.yaml", "")))
-	assert.NoError(t, err)
 }
 
 func TestLoad_RefusesSettingsThatMakeNoSense(t *testing.T) {
@@ -126,12 +108,28 @@ func TestLoad_RefusesSettingsThatMakeNoSense(t *testing.T) {
 		{"ACME_DIRECTORY=http://127.0.0.1:14000/dir", ""},
 		{"ACME_DIRECTORY=http://[::1]:14000/dir", ""},
 		{"ACME_DIRECTORY=http://localhost:14000/dir", ""},
+		{"ACME_DIRECTORY=https://ca.example.com/" + strings.Repeat("a", 2000), "acme.directory: "},
+		{"LETSENCRYPT_EMAIL=a&b@example.com", "letsencrypt.email: "},
+		{"ACME_EAB_KID=x ACME_EAB_HMAC_KEY=+/", "acme.eab.hmac_key: the HMAC key of the external account binding is not base64url"},
 		{"ACME_DIRECTORY=nothing", "acme.directory: an http or https URL"},
 		{"HTTP_BIND_ADDR=:80 HTTPS_BIND_ADDR=:80", `https.bind_addr: the port is taken by http.bind_addr = ":80"`},
 		{"HTTP_BIND_ADDR=0.0.0.0:80 HTTPS_BIND_ADDR=127.0.0.1:80", "https.bind_addr: the port is taken"},
 		{"HTTP_BIND_ADDR=[::1]:80 HTTPS_BIND_ADDR=0.0.0.0:80", "https.bind_addr: the port is taken"},
 		{"HTTP_BIND_ADDR=[0::1]:80 HTTPS_BIND_ADDR=[::1]:080", "https.bind_addr: the port is taken"},
 		{"HTTPS_BIND_ADDR=:443 METRICS_BIND_ADDR=127.0.0.1:443", "metrics.bind_addr: the port is taken by https.bind_addr"},
+		{"METRICS_BIND_ADDR=127.0.0.1:9335", `admin.bind_addr: the port is taken by metrics.bind_addr = "127.0.0.1:9335"`},
+		{"ADMIN_BIND_ADDR=", ""},
+		{"ADMIN_BIND_ADDR=[::1]:9335", ""},
+		{"ADMIN_BIND_ADDR=[::ffff:127.0.0.1]:9335", ""},
+		{"ADMIN_BIND_ADDR=localhost:9335", ""},
+		{"ADMIN_BIND_ADDR=:9335 ADMIN_TOKEN=x", ""},
+		{"ADMIN_BIND_ADDR=:9335", "admin.bind_addr: it can be reached from other machines, and so needs admin.token"},
+		{"ADMIN_BIND_ADDR=10.0.0.1:9335", "admin.bind_addr: it can be reached from other machines"},
+		{"ADMIN_BIND_ADDR=tricot.internal:9335", "admin.bind_addr: it can be reached from other machines"},
+		{"BALANCE_RETRIES=-1", "balance.retries: it must be at least 0"},
+		{"BALANCE_RETRIES=0", ""},
+		{"MIDDLEWARE_ACCESS_LOG_FORMAT=xml", "middleware.access_log.format: "},
+		{"MIDDLEWARE_TRANSPORT_PROGRESS_TIMEOUT=0s", "middleware.transport.progress_timeout: it must be more than 0"},
 		{"HTTP_BIND_ADDR=127.0.0.1:80 HTTPS_BIND_ADDR=127.0.0.2:80", ""},
 		{"HTTP_BIND_ADDR=127.0.0.1:0 HTTPS_BIND_ADDR=127.0.0.1:0", ""},
 		{"HTTP_BIND_ADDR=localhost:80 HTTPS_BIND_ADDR=[fe80::1%lo]:443", ""},
@@ -257,7 +255,7 @@ func TestLoad_TellsWhatIsWrongWithTheFile(t *testing.T) {
 
 func TestLoad_SaysOnlyThatTheFileIsWrongWhereItCannotBeRead(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
-	_, problems := trial{flags: []string{"--config", missing}, absent: absences()}.load(t)
+	_, problems := trial{flags: []string{"--config", missing}}.load(t)
 	assert.Equal(t, []string{`flag --config: config = "` + missing + `": the file cannot be read: no such file or directory`},
 		lines(problems))
 	_, problems = trial{env: []string{"TRICOT_CONFIG=" + t.TempDir()}}.load(t)
@@ -266,7 +264,7 @@ func TestLoad_SaysOnlyThatTheFileIsWrongWhereItCannotBeRead(t *testing.T) {
 	_, problems = trial{env: []string{"TRICOT_CONFIG=/dev/zero"}}.load(t)
 	require.Len(t, problems, 1)
 	assert.Contains(t, problems[0].Reason, "longer than")
-	_, problems = trial{yaml: "a: [", absent: absences()}.load(t)
+	_, problems = trial{yaml: "a: ["}.load(t)
 	assert.Len(t, problems, 1)
 }
 
@@ -297,6 +295,7 @@ func TestSecrets_AreInNoMessageAndNoListing(t *testing.T) {
 		{env: []string{"TRICOT_CONSUL_HOST=http://me:" + secret + "@consul"}},
 		{env: []string{"TRICOT_CONSUL_HOST=http://me:a/" + secret + "@consul:x"}},
 		{env: []string{"TRICOT_ACME_DIRECTORY=me:" + secret + "@ca"}},
+		{env: []string{"TRICOT_ADMIN_TOKEN=" + secret, "TRICOT_ADMIN_BIND_ADDR=x"}},
 		{env: []string{"TRICOT_CONSUL_TOCKEN=" + secret}},
 	} {
 		settings, problems := tr.load(t)

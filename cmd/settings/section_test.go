@@ -71,7 +71,7 @@ func TestSection_IsDecodedIntoTheStructOfItsOwner(t *testing.T) {
 	assert.Equal(t, want, g)
 	assert.Equal(t, "variable GREETER_CALLED", settings.Source("middleware.greeter.called"))
 	assert.Equal(t, "default", settings.Source("middleware.greeter.enabled"))
-	assert.Equal(t, []string{"access_log", "redirect", "acme", "route", "headers", "greeter", "balance", "transport"}, settings.Stages())
+	assert.Equal(t, []string{"access_log", "metrics", "request_id", "redirect", "acme", "route", "headers", "greeter", "balance", "transport"}, settings.Stages())
 }
 
 func TestSection_KeepsTheDefaultsOfItsOwnerWhereNothingIsSet(t *testing.T) {
@@ -96,10 +96,10 @@ func TestSection_IsLoadedAfreshEachTime(t *testing.T) {
 	schema, err := New(Section{Stage: "greeter", Into: g})
 	require.NoError(t, err)
 	nowhere := machine{file: filepath.Join(t.TempDir(), "none")}
-	_, _ = schema.load(nil, map[string]string{"TRICOT_MIDDLEWARE_GREETER_TIMES": "9", "TRICOT_MIDDLEWARE_GREETER_NAMES": "z"}, nowhere, nil)
+	_, _ = schema.load(nil, map[string]string{"TRICOT_MIDDLEWARE_GREETER_TIMES": "9", "TRICOT_MIDDLEWARE_GREETER_NAMES": "z"}, nowhere)
 	assert.Equal(t, 9, g.Times)
 	assert.Equal(t, []string{"z"}, g.Names)
-	_, _ = schema.load(nil, nil, nowhere, nil)
+	_, _ = schema.load(nil, nil, nowhere)
 	assert.Equal(t, 1, g.Times)
 	assert.Equal(t, []string{"x", "y"}, g.Names)
 }
@@ -133,7 +133,7 @@ func TestSection_CanBeSwitchedOff(t *testing.T) {
 
 func TestSection_GoesBehindTheStageThatItNames(t *testing.T) {
 	sections := []Section{{Stage: "a", After: "route"}, {Stage: "b", After: "a"}, {Stage: "c"}}
-	assert.Equal(t, []string{"c", "access_log", "redirect", "acme", "route", "a", "b", "headers", "balance", "transport"},
+	assert.Equal(t, []string{"c", "access_log", "metrics", "request_id", "redirect", "acme", "route", "a", "b", "headers", "balance", "transport"},
 		trial{env: runnable(t)}.good(t, sections...).Stages())
 	assert.Equal(t, []string{"b", "route"},
 		trial{env: append(runnable(t), "TRICOT_PIPELINE_ORDER=b,route")}.good(t, sections...).Stages())

@@ -41,6 +41,8 @@ type Settings struct {
 	Shutdown   Shutdown   `key:"shutdown" about:"What happens after SIGTERM or SIGINT."`
 	Log        Log        `key:"log" about:"Logs."`
 	Metrics    Metrics    `key:"metrics" about:"Prometheus metrics."`
+	Admin      Admin      `key:"admin" about:"The admin address: health checks, what Tricot knows as JSON, and a page that shows it."`
+	Balance    Balancing  `key:"balance" about:"How often a request is repeated."`
 
 	Certs       Certs       `key:"certs" about:"Certificates: who makes them, and where they are kept."`
 	LetsEncrypt LetsEncrypt `key:"letsencrypt" about:"The account with Let's Encrypt."`
@@ -108,6 +110,17 @@ type Metrics struct {
 	BindAddr string `key:"bind_addr" is:"address" usage:"Address and port for metrics. Empty: not served."`
 }
 
+// Admin is the admin address. BindAddr is host:port, empty where it is not served.
+type Admin struct {
+	BindAddr string `key:"bind_addr" default:"127.0.0.1:9335" is:"address" usage:"Address and port for health checks, API and page. Empty: not served."`
+	Token    string `key:"token" secret:"true" usage:"What the admin address asks for, as a bearer token or as a password. Mandatory beyond loopback."`
+}
+
+// Balancing says how often a request is repeated.
+type Balancing struct {
+	Retries int `key:"retries" default:"2" is:"min=0,max=100" usage:"How often a request that a backend failed before the first byte is sent to another one, where it is safe to repeat."`
+}
+
 // Certs is about certificates. Issuer is "acme" or "local"; Store is "consul" or "dir"; Dir is an absolute path.
 type Certs struct {
 	Issuer   string `key:"issuer" default:"acme" is:"oneof=acme|local" usage:"acme, or local: a development authority that is kept in the store."`
@@ -126,7 +139,7 @@ type LetsEncrypt struct {
 
 // ACME is the server that signs certificates. CACert is the path of a PEM file, empty where there is none.
 type ACME struct {
-	Directory string `key:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" is:"secure_url" usage:"The directory URL of the ACME server. Plain http only on loopback."`
+	Directory string `key:"directory" default:"https://acme-v02.api.letsencrypt.org/directory" is:"acme_url" usage:"The directory URL of the ACME server. Plain http only on loopback."`
 	CACert    string `key:"ca_cert" is:"certificate_file" usage:"A PEM file with a further root to trust for the ACME server itself."`
 	KeyType   string `key:"key_type" default:"p256" is:"oneof=p256|p384|rsa2048" usage:"The kind of the certificates' keys: p256, p384 or rsa2048."`
 	Profile   string `key:"profile" usage:"The certificate profile to order, by the CA's name for it. Empty: the CA's default."`
@@ -163,12 +176,15 @@ type Consul struct {
 
 // Pipeline is the order of the stages, those that are switched off included; see [Settings.Stages].
 type Pipeline struct {
-	Order []string `key:"order" default:"access_log,redirect,acme,route,headers,compress,balance,transport" is:"nonempty,unique" usage:"The stages in the order in which a request meets them. A stage that is not named is left out."`
+	Order []string `key:"order" default:"access_log,metrics,request_id,tracing,redirect,acme,route,headers,compress,balance,transport" is:"nonempty,unique" usage:"The stages in the order in which a request meets them. A stage that is not named is left out."`
 }
 
 // Middleware is what can be set for the built-in stages.
 type Middleware struct {
 	AccessLog AccessLog `key:"access_log" about:"One log line for each request."`
+	Metrics   Stage     `key:"metrics" about:"Counts requests, for metrics.bind_addr and the admin address."`
+	RequestID RequestID `key:"request_id" about:"Passes X-Request-Id on, or makes one."`
+	Tracing   Tracing   `key:"tracing" about:"Spans for OpenTelemetry, set up by the variables OTEL_*."`
 	Redirect  Redirect  `key:"redirect" about:"Plain HTTP is sent to HTTPS."`
 	ACME      Stage     `key:"acme" about:"Answers the challenges of the ACME server."`
 	Route     Stage     `key:"route" about:"Finds the route of a request."`
@@ -183,9 +199,22 @@ type Stage struct {
 	Enabled bool `key:"enabled" default:"true" usage:"Whether the stage STAGE is part of the pipeline."`
 }
 
-// AccessLog is the stage access_log.
+// AccessLog is the stage access_log. Path is "stdout", "stderr" or that of a file; Format is "text" or "json".
 type AccessLog struct {
-	Enabled bool `key:"enabled" default:"true" usage:"Whether the stage STAGE is part of the pipeline."`
+	Enabled bool   `key:"enabled" default:"true" usage:"Whether the stage STAGE is part of the pipeline."`
+	Path    string `key:"path" default:"stdout" usage:"Where the lines go: stdout, stderr, or a file, which SIGHUP has opened anew."`
+	Format  string `key:"format" is:"oneof=text|json" otherwise:"log.format" usage:"text or json."`
+}
+
+// RequestID is the stage request_id.
+type RequestID struct {
+	Enabled     bool `key:"enabled" default:"true" usage:"Whether the stage STAGE is part of the pipeline."`
+	OnlyTrusted bool `key:"only_trusted" default:"false" usage:"Pass on only the ids that come from forwarded.trusted_proxies, and make one for all others."`
+}
+
+// Tracing is the stage tracing.
+type Tracing struct {
+	Enabled bool `key:"enabled" default:"false" usage:"Whether the stage STAGE is part of the pipeline."`
 }
 
 // Redirect is the stage redirect. Port is 0 where it is that of https.bind_addr.
@@ -206,6 +235,9 @@ type Transport struct {
 	Enabled               bool          `key:"enabled" default:"true" usage:"Whether the stage STAGE is part of the pipeline."`
 	ConnectTimeout        time.Duration `key:"connect_timeout" default:"5s" is:"positive" usage:"How long connecting to a backend may take."`
 	ResponseHeaderTimeout time.Duration `key:"response_header_timeout" default:"60s" is:"positive" usage:"How long a backend may take to begin its answer."`
+	ProgressTimeout       time.Duration `key:"progress_timeout" default:"5m" is:"positive" usage:"How long an answer that has begun may stand still, or a backend take no more of a request."`
 	IdleTimeout           time.Duration `key:"idle_timeout" default:"90s" is:"positive" usage:"How long a connection to a backend is kept for the next request."`
+	MaxAge                time.Duration `key:"max_age" default:"1h" is:"positive" usage:"How old a connection to a backend may become before it is used for no further request."`
 	MaxIdlePerBackend     int           `key:"max_idle_per_backend" default:"256" is:"min=1" usage:"How many connections are kept for the next request, for each backend."`
+	MaxIdle               int           `key:"max_idle" default:"4096" is:"min=1" usage:"How many connections are kept for the next request, to all backends together."`
 }

@@ -22,8 +22,6 @@ type trial struct {
 	flags []string
 	env   []string
 	uid   int
-	// absent is what this version does not have; nil so that what depends on it can be tested.
-	absent []absence
 }
 
 func (tr trial) load(t *testing.T, sections ...Section) (*Settings, Problems) {
@@ -39,7 +37,7 @@ func (tr trial) load(t *testing.T, sections ...Section) (*Settings, Problems) {
 		require.NoError(t, os.WriteFile(name, []byte(tr.yaml), 0o600))
 		env[configVariable] = name
 	}
-	settings, err := schema.load(flags, env, machine{file: filepath.Join(t.TempDir(), "none.yaml"), uid: tr.uid}, tr.absent)
+	settings, err := schema.load(flags, env, machine{file: filepath.Join(t.TempDir(), "none.yaml"), uid: tr.uid})
 	require.NotNil(t, settings)
 	if err == nil {
 		return settings, nil
@@ -91,6 +89,10 @@ func TestSettings_HaveTheDefaultsOfTheDesign(t *testing.T) {
 		"consul.tls_skip_verify": "false", "consul.token": "", "consul.kv_prefix": "tricot/",
 		"consul.allow_stale": "true", "consul.snapshot_path": "/home/me/.local/share/tricot/consul-snapshot.json",
 		"http.bind_addr": "0.0.0.0:80", "https.bind_addr": "0.0.0.0:443", "metrics.bind_addr": "",
+		"admin.bind_addr": "127.0.0.1:9335", "admin.token": "", "balance.retries": "2",
+		"middleware.metrics.enabled": "true", "middleware.request_id.enabled": "true", "middleware.request_id.only_trusted": "false",
+		"middleware.tracing.enabled": "false", "middleware.access_log.path": "stdout", "middleware.access_log.format": "text",
+		"middleware.transport.progress_timeout": "5m", "middleware.transport.max_age": "1h", "middleware.transport.max_idle": "4096",
 		"middleware.compress.enabled": "false",
 		"middleware.compress.mime_types": "text/html,text/plain,text/css,text/javascript,text/xml,application/javascript," +
 			"application/json,application/xml,image/svg+xml,font/ttf",
@@ -100,7 +102,7 @@ func TestSettings_HaveTheDefaultsOfTheDesign(t *testing.T) {
 		"acme.key_type": "p256", "acme.profile": "", "acme.eab.kid": "", "acme.eab.hmac_key": "",
 		"acme.on_demand.ask": "", "acme.on_demand.per_minute": "10",
 		"certs.parallel": "4", "certs.encryption_key": "", "certs.encryption_key_file": "",
-		"pipeline.order":                "access_log,redirect,acme,route,headers,compress,balance,transport",
+		"pipeline.order":                "access_log,metrics,request_id,tracing,redirect,acme,route,headers,compress,balance,transport",
 		"middleware.access_log.enabled": "true", "middleware.redirect.enabled": "true", "middleware.acme.enabled": "true",
 		"middleware.route.enabled": "true", "middleware.headers.enabled": "true", "middleware.balance.enabled": "true",
 		"middleware.transport.enabled": "true",
@@ -205,7 +207,7 @@ func TestLoad_FindsTheFileByFlagThenVariableThenInItsPlace(t *testing.T) {
 		fs := pflag.NewFlagSet("tricot", pflag.ContinueOnError)
 		schema.Flags(fs)
 		require.NoError(t, fs.Parse(flag))
-		settings, _ := schema.load(fs, env, machine{file: c}, nil)
+		settings, _ := schema.load(fs, env, machine{file: c})
 		return settings.Site
 	}
 	assert.Equal(t, "a", site([]string{"-c", a}, map[string]string{"TRICOT_CONFIG": b}))
@@ -264,7 +266,7 @@ func TestCertsStore_IsConsulWhereItsProviderRuns(t *testing.T) {
 
 func TestStages_AreTheOrderWithoutWhatIsSwitchedOff(t *testing.T) {
 	settings := trial{env: runnable(t)}.good(t)
-	assert.Equal(t, []string{"access_log", "redirect", "acme", "route", "headers", "balance", "transport"}, settings.Stages())
+	assert.Equal(t, []string{"access_log", "metrics", "request_id", "redirect", "acme", "route", "headers", "balance", "transport"}, settings.Stages())
 	settings = trial{env: append(runnable(t), "TRICOT_PIPELINE_ORDER=route,compress,balance,transport",
 		"TRICOT_ENABLE_COMPRESSION=yes", "TRICOT_MIDDLEWARE_BALANCE_ENABLED=off")}.good(t)
 	assert.Equal(t, []string{"route", "compress", "transport"}, settings.Stages())

@@ -1,16 +1,13 @@
 package main_test
 
 import (
-	"crypto/tls"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -102,59 +99,4 @@ func TestACME_OnDemandWithoutAnEndpointNothingIsOrdered(t *testing.T) {
 	}
 	p.awaitSigned(ca, "known.example.com")
 	assert.Equal(t, once("known.example.com"), ca.Orders())
-}
-
-func TestACME_OnDemandAFloodOfNamesLeadsToFewQuestionsAndOrders(t *testing.T) {
-	t.Parallel()
-	const perMinute, flood, clients = 3, 2000, 4
-	ca := acmetest.Start(t, acmetest.Options{})
-	ask := startAsk(t, func(string) int { return http.StatusOK }) // the worst that there can be
-	p := startOnACME(t, ca, config{"acme.on_demand.ask": ask.url, "acme.on_demand.per_minute": perMinute},
-		naming(t, "web").service(t, "web", "tricot known.example.com", "tricot *.example.com"))
-	p.awaitSigned(ca, "known.example.com")
-	roots := ca.Roots()
-
-	begin := time.Now()
-	var next, failed atomic.Int64
-	var flooding sync.WaitGroup
-	for range clients {
-		flooding.Go(func() {
-			for i := next.Add(1); i <= flood; i = next.Add(1) {
-				name := fmt.Sprintf("name-%d.example.com", i)
-				conn, err := tls.Dial("tcp", p.httpsAddress, &tls.Config{ServerName: name, InsecureSkipVerify: true})
-				if err != nil {
-					failed.Add(1)
-					continue
-				}
-				_ = conn.Close()
-			}
-		})
-	}
-	flooded := make(chan struct{})
-	go func() {
-		flooding.Wait()
-		close(flooded)
-	}()
-	known, slowest := 0, time.Duration(0)
-	for ended := false; !ended; known++ {
-		at := time.Now()
-		_, err := p.handshake("known.example.com", roots)
-		assert.NoError(t, err)
-		slowest = max(slowest, time.Since(at))
-		select {
-		case <-flooded:
-			ended = true
-		default:
-		}
-	}
-	t.Logf("%d handshakes in %v, and meanwhile %d for the known name, the slowest in %v", flood, time.Since(begin), known, slowest)
-	assert.Zero(t, failed.Load(), "handshakes of the flood")
-	assert.Greater(t, known, 20)
-	assert.Less(t, slowest, time.Second)
-
-	minutes := int(time.Since(begin)/time.Minute) + 1
-	p.eventually(func() bool { return len(ca.Orders()) >= 1+perMinute }, "the names that were allowed are not ordered")
-	assert.LessOrEqual(t, len(ask.questions()), perMinute*minutes)
-	assert.LessOrEqual(t, len(ca.Orders()), 1+perMinute*minutes)
-	assert.Len(t, p.logLines("WARN"), 1, "the flood is said once")
 }

@@ -6,10 +6,13 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -115,6 +118,36 @@ func (p *proxy) showsSelfSigned(name string) {
 	require.NoError(p.t, err, name)
 	assert.Equal(p.t, []string{"self-signed.tricot.invalid"}, certificate.DNSNames, name)
 }
+
+// A commandRun is how a command of the binary ended.
+type commandRun struct {
+	code           int // -1: it did not run
+	stdout, stderr string
+}
+
+// command runs a command of the binary, such as certs list, on the settings of this Tricot, whether that runs or not. It
+// may be called by several goroutines.
+func (p *proxy) command(args ...string) commandRun {
+	cmd := exec.CommandContext(p.t.Context(), binary, append(args, "--config", p.configFile())...)
+	cmd.Env = withoutSettings(os.Environ())
+	var stdout, stderr output
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		return commandRun{code: -1, stderr: err.Error()}
+	}
+	return commandRun{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// withoutSettings is an environment that has nothing to say to Tricot.
+func withoutSettings(environment []string) []string {
+	return slices.DeleteFunc(environment, func(variable string) bool {
+		return strings.HasPrefix(variable, "TRICOT_") || strings.HasPrefix(variable, "CONSUL_") || strings.HasPrefix(variable, "RUST_LOG=")
+	})
+}
+
+// atMost is how often at most something has happened since a time that happens at once and then no more often than every
+// so long, however slow the machine is.
+func atMost(begin time.Time, every time.Duration) int { return 1 + int(time.Since(begin)/every) }
 
 // once is the tally of a CA that got one order for each of the names and none for another.
 func once(names ...string) map[string]int {

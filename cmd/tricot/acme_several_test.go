@@ -49,12 +49,13 @@ func TestACME_ThreeTricotsOrderEachOfAHundredCertificatesOnceAndAllServeThemWith
 			serving.Go(func() {
 				retry := time.NewTicker(25 * time.Millisecond)
 				defer retry.Stop()
-				for {
+				for tries := 1; ; tries++ {
 					_, err := p.handshake(name, roots)
 					if err == nil {
 						return
 					}
-					if time.Since(written) > time.Second {
+					// A second, unless the machine is so slow that the handshakes themselves take that.
+					if time.Since(written) > time.Second && tries > 40 {
 						assert.NoError(t, err, "%s is not served within a second of its write", name)
 						return
 					}

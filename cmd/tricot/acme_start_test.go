@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,9 +92,12 @@ func TestACME_NamesThatNoCASignsGetTheSelfSignedCertificateAndAreNotAskedFor(t *
 	t.Parallel()
 	ca := acmetest.Start(t, acmetest.Options{})
 	web := naming(t, "web")
-	unsigned := []string{"localhost", "intranet", "app.test", "printer.local"}
+	unsigned := []string{"localhost", "intranet", "app.test", "printer.local", "under_score.example.com", "127.0.0.2", "::1"}
 	tags := []string{"tricot good.example.com", "tricot *.example.com"}
 	for _, name := range unsigned {
+		if strings.Contains(name, ":") {
+			name = "[" + name + "]"
+		}
 		tags = append(tags, "tricot "+name)
 	}
 	p := startOnACME(t, ca, nil, web.service(t, "web", tags...))
@@ -102,6 +106,14 @@ func TestACME_NamesThatNoCASignsGetTheSelfSignedCertificateAndAreNotAskedFor(t *
 	p.awaitSigned(ca, "late.example.com")
 	for _, name := range append(unsigned, "one-of-the-wildcard.example.com") {
 		p.showsSelfSigned(name)
+	}
+	client := p.clientTrusting(t, http1, nil)
+	client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true
+	for _, name := range unsigned {
+		if strings.Contains(name, ":") {
+			name = "[" + name + "]"
+		}
+		assert.Equal(t, "web", get(t, client, "https://"+name+"/").body, name)
 	}
 	for _, name := range unsigned {
 		assert.Len(t, p.logLines("does not sign for a name", "name="+name, "reason="), 1, name)

@@ -162,7 +162,7 @@ func startBenchmarked(b *testing.B, agent *consultest.Agent, credentials *consul
 	require.NoError(b, free.Close())
 	state := b.TempDir()
 	p.cmd = exec.Command(binary, "--node-name", agent.NodeName, "--consul-host", agent.HTTP,
-		"--http-bind-addr", p.address, "--https-bind-addr=", "--middleware-redirect-enabled=false",
+		"--http-bind-addr", p.address, "--https-bind-addr=", "--admin-bind-addr=", "--middleware-redirect-enabled=false",
 		"--middleware-access-log-enabled=false", "--certs-issuer", "local", "--certs-store", "dir", "--certs-dir", state,
 		"--consul-snapshot-path", filepath.Join(state, "snapshot.json"))
 	if credentials != nil {

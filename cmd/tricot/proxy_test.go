@@ -87,9 +87,12 @@ func (p *proxy) writeConfig(further config) {
 		"file.path":       p.servicesFile(),
 		"http.bind_addr":  p.httpAddress,
 		"https.bind_addr": p.httpsAddress,
-		"certs.issuer":    "local",
-		"certs.store":     "dir",
-		"certs.dir":       p.certsDir(),
+		"admin.bind_addr": "127.0.0.1:0",
+		// The tests read one log.
+		"middleware.access_log.path": "stderr",
+		"certs.issuer":               "local",
+		"certs.store":                "dir",
+		"certs.dir":                  p.certsDir(),
 	}
 	maps.Copy(all, further)
 	tree := map[string]any{}

@@ -118,6 +118,7 @@ tls: {certificates: [{certFile: "@DIR@/certificate.pem", keyFile: "@DIR@/key.pem
 file: {path: "@DIR@/services.yaml"}
 http: {bind_addr: ""}
 https: {bind_addr: "127.0.0.1:@PORT@"}
+admin: {bind_addr: ""}
 certs: {issuer: local, store: dir, dir: "@DIR@/certs"}
 middleware:
   compress: {enabled: true}

@@ -38,7 +38,7 @@ func TestCustomStage_RunsInThePipelineWithItsOwnSettings(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(services, []byte("9001"), []byte(port)), 0o644))
 
 	command := exec.Command(build(t), "--config", "tricot.yaml", "--file-path", path, "--certs-dir", t.TempDir(),
-		"--http-bind-addr", "127.0.0.1:0", "--https-bind-addr", "127.0.0.1:0", "--middleware-maintenance-retry-after", "90s")
+		"--admin-bind-addr=", "--middleware-access-log-path=stderr", "--http-bind-addr", "127.0.0.1:0", "--https-bind-addr", "127.0.0.1:0", "--middleware-maintenance-retry-after", "90s")
 	command.Env = append(os.Environ(), "TRICOT_MIDDLEWARE_MAINTENANCE_MESSAGE=From the environment.")
 	stderr, err := command.StderrPipe()
 	require.NoError(t, err)

@@ -51,7 +51,7 @@ func TestReadme_ItsFiveLinesEndWithAnAnswerOverHTTPS(t *testing.T) {
 	shell.Env = append(os.Environ(),
 		"PATH="+path+string(filepath.ListSeparator)+os.Getenv("PATH"),
 		"TRICOT_CONSUL_HOST="+consul, "CONSUL_HTTP_ADDR="+consul,
-		"TRICOT_HTTP_BIND_ADDR=127.0.0.1:"+http, "TRICOT_HTTPS_BIND_ADDR=127.0.0.1:"+https,
+		"TRICOT_ADMIN_BIND_ADDR=127.0.0.1:0", "TRICOT_HTTP_BIND_ADDR=127.0.0.1:"+http, "TRICOT_HTTPS_BIND_ADDR=127.0.0.1:"+https,
 		"HTTPS_PORT="+https, "PORT=0")
 	// All that the lines start is one process group, of which nothing is left afterwards.
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -1,18 +1,43 @@
 // Package accesslog is the stage that writes one line for each request, when it has been answered: an upgraded
 // connection's at its end, an aborted response's too.
 //
-// It needs nothing, and is meant to be the first stage: it logs what the client sent and got. It sets nothing. It reads
-// from the request's state the status and the bytes, and at debug what the balance and transport stages wrote there.
+// It needs nothing, and is meant to be the first stage: it logs what the client sent and got. It sets nothing. From the
+// request's state it reads what the other stages wrote there.
 //
-// Nothing that a client sends can forge a line: slog's handlers quote it. The query is left out, for it may hold secrets.
+// # Lines
+//
+// A line is what slog's handlers would make of a record, in text or in JSON, so that one program reads all of a log: time
+// (of the end), level, msg, then
+//
+//	method, host, path   as the client sent them, without the query, which may hold secrets
+//	status               what the client got; 499: it left before there was anything, 0: nothing, for the response was aborted
+//	bytes                of content to the client, from the backend for an upgraded connection
+//	duration             from the head of the request to the end of the response
+//	backend_duration     from handing the request to the backend to the head of its answer; where a backend answered
+//	client               the peer's address, without its port
+//	protocol, tls        such as HTTP/2.0 and TLS 1.3; no tls for plain HTTP
+//	request_id           where the request_id stage is part of the pipeline
+//	retries              how many backends were asked in vain before the last one; where there were any
+//	failure              why the last backend gave no answer, or no whole one
+//	aborted              true where the response was cut short
+//
+// and where debug is enabled backend, service and node. Nothing that a client sends can forge a line: it is quoted as slog
+// does it. A value of more than 2048 bytes is cut, so that a few requests cannot fill the log. The token in the path of an
+// ACME challenge is masked.
+//
+// # Output
+//
+// A request never waits for a disk. An [Output] takes lines into memory, and one goroutine of its own writes them.
 package accesslog
 
 import (
 	"context"
-	"crypto/tls"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
-	"strings"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -25,23 +50,71 @@ const Name = "access_log"
 // the users of proxies know.
 const StatusClientLeft = 499
 
+// What a line is written in.
+const (
+	Text = "text" // as slog's TextHandler
+	JSON = "json" // as slog's JSONHandler
+)
+
 // Options are the stage's settings.
 type Options struct {
-	// Log gets a line at info for each request, with more in it where debug is enabled. It must not be nil.
+	// Log says by its level whether there are lines (info), and whether they name the backend (debug). The lines do not go
+	// through it. It must not be nil.
 	Log *slog.Logger
+	// Format is [Text] or [JSON]; empty: JSON where Log's handler is slog's for JSON, else text.
+	Format string
+	// Output gets each line in one Write, from many goroutines at once; usually an [Output]. Nil: stdout, for which
+	// requests then wait.
+	Output io.Writer
 }
 
-// New makes the stage. Where the log is not enabled for info, a request passes at no cost.
+// New makes the stage. Where the log is not enabled for info, a request passes at no cost. It panics where Format is none,
+// which [Check] tells before.
 func New(options Options) func(http.Handler) http.Handler {
+	s := &stage{log: options.Log.Handler(), output: options.Output}
+	if s.output == nil {
+		s.output = os.Stdout
+	}
+	format := options.Format
+	if format == "" {
+		format = Text
+		if _, ok := s.log.(*slog.JSONHandler); ok {
+			format = JSON
+		}
+	}
+	if err := Check(format); err != nil {
+		panic(err)
+	}
+	s.json = format == JSON
+	s.buffers = &sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }}
 	return func(next http.Handler) http.Handler {
-		return &stage{next: next, log: options.Log.Handler()}
+		wrapped := *s
+		wrapped.next = next
+		return &wrapped
 	}
 }
 
-type stage struct {
-	next http.Handler
-	log  slog.Handler
+// Check says whether a format is one.
+func Check(format string) error {
+	if format != Text && format != JSON {
+		return fmt.Errorf("%s: the format is %q, and has to be %s or %s", Name, format, Text, JSON)
+	}
+	return nil
 }
+
+type stage struct {
+	next    http.Handler
+	log     slog.Handler
+	output  io.Writer
+	json    bool
+	buffers *sync.Pool // of *buffer
+}
+
+// A buffer is what a line is put together in.
+type buffer struct{ bytes []byte }
+
+// maxKept is how large a buffer may be for the next request to have it.
+const maxKept = 16 << 10
 
 func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.log.Enabled(r.Context(), slog.LevelInfo) {
@@ -49,7 +122,7 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state, w, r := pipeline.Enter(w, r)
-	l := line{
+	e := entry{
 		state:    state,
 		method:   r.Method,
 		host:     r.Host,
@@ -59,88 +132,24 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		aborted:  true,
 	}
 	if r.TLS != nil {
-		l.tls = r.TLS.Version
+		e.tls = r.TLS.Version
 	}
 	// A response that is cut short is a panic with [http.ErrAbortHandler]; it passes through here as it came.
-	defer s.write(r.Context(), &l)
+	defer s.write(r.Context(), &e)
 	s.next.ServeHTTP(w, r)
-	l.aborted = false
+	e.aborted = false
 }
 
-// line is what the log says of one request: what the client sent, taken before later stages could change it, and how
-// it ended.
-type line struct {
-	state                                *pipeline.State
-	method, host, path, client, protocol string
-	tls                                  uint16 // 0: plain HTTP
-	aborted                              bool
-}
-
-// write makes the record itself, for [slog.Logger] would look up its caller in the stack and ask for the time again.
-func (s *stage) write(ctx context.Context, l *line) {
-	now := time.Now()
-	record := slog.NewRecord(now, slog.LevelInfo, "request", 0)
-	var buf [16]slog.Attr
-	attrs := append(buf[:0],
-		slog.String("method", l.method),
-		slog.String("host", l.host),
-		slog.String("path", l.path),
-		slog.Int("status", l.status(ctx)),
-		slog.Int64("bytes", l.state.Bytes),
-		slog.Duration("duration", now.Sub(l.state.Received)),
-		slog.String("client", l.client),
-		slog.String("protocol", l.protocol),
-	)
-	if l.tls != 0 {
-		attrs = append(attrs, slog.String("tls", tls.VersionName(l.tls)))
+func (s *stage) write(ctx context.Context, e *entry) {
+	e.ended = time.Now()
+	e.left = ctx.Err() != nil
+	e.debug = s.log.Enabled(ctx, slog.LevelDebug)
+	b := s.buffers.Get().(*buffer)
+	l := line{buf: b.bytes[:0], json: s.json}
+	e.appendTo(&l)
+	_, _ = s.output.Write(l.buf) // a log that cannot be written has nowhere to say so; an Output has
+	b.bytes = l.buf
+	if cap(b.bytes) <= maxKept {
+		s.buffers.Put(b)
 	}
-	if l.aborted {
-		attrs = append(attrs, slog.Bool("aborted", true))
-	}
-	if s.log.Enabled(ctx, slog.LevelDebug) {
-		attrs = l.backend(attrs)
-	}
-	record.AddAttrs(attrs...)
-	_ = s.log.Handle(ctx, record) // a log that cannot be written has nowhere to say so
-}
-
-// status is what the client got. 0 remains where it got nothing because the response was aborted before its head.
-func (l *line) status(ctx context.Context) int {
-	switch state := l.state; {
-	case state.Status != 0:
-		return state.Status
-	case ctx.Err() != nil, state.Failure != nil && state.Failure.Status == StatusClientLeft:
-		return StatusClientLeft
-	case l.aborted:
-		return 0
-	default:
-		return http.StatusOK // what net/http sends for a handler that wrote nothing
-	}
-}
-
-// backend adds what is known of the backend's part.
-func (l *line) backend(attrs []slog.Attr) []slog.Attr {
-	state := l.state
-	if b := state.Backend; b != nil {
-		attrs = append(attrs, slog.String("backend", b.Address), slog.String("service", b.Service),
-			slog.String("node", b.Node))
-	}
-	if !state.Answered.IsZero() {
-		attrs = append(attrs, slog.Duration("backend_duration", state.Answered.Sub(state.Sent)))
-	}
-	if state.Tries > 0 {
-		attrs = append(attrs, slog.Int("tries", state.Tries))
-	}
-	if state.Failure != nil && state.Failure.Err != nil {
-		attrs = append(attrs, slog.String("failure", state.Failure.Err.Error()))
-	}
-	return attrs
-}
-
-// ip is the address of a peer without its port and brackets.
-func ip(peer string) string {
-	if i := strings.LastIndexByte(peer, ':'); i >= 0 {
-		peer = peer[:i]
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(peer, "["), "]")
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func (l lines) next(t *testing.T) string {
 	select {
 	case line := <-l:
 		return line
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		require.FailNow(t, "no line came")
 		return ""
 	}
@@ -50,8 +51,12 @@ func (l lines) record(t *testing.T) map[string]any {
 
 func logged(level slog.Level, handler http.HandlerFunc) (http.Handler, lines) {
 	out := make(lines, 64)
-	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
-	return New(Options{Log: log})(handler), out
+	return New(Options{Log: at(level), Format: JSON, Output: out})(handler), out
+}
+
+// at is a log that is enabled for a level, and takes nothing.
+func at(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: level}))
 }
 
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
@@ -182,37 +187,100 @@ func TestAccessLog_LogsAnUpgradedConnectionAtItsEnd(t *testing.T) {
 	assert.NotContains(t, record, "aborted")
 }
 
-func TestAccessLog_NamesTheBackendAtDebugOnly(t *testing.T) {
+func TestAccessLog_SaysWhatTheBackendHadToDoWithIt(t *testing.T) {
 	proxied := func(_ http.ResponseWriter, r *http.Request) {
 		state := pipeline.StateOf(r)
+		state.RequestID = "f5ae2621ffff2e7d"
 		state.Backend = &pipeline.Backend{Service: "web", Node: "node-1", Address: "192.0.2.1:3000"}
-		state.Tries = 2
+		state.Tries = 3
 		state.Sent = time.Unix(1, 0)
 		state.Answered = time.Unix(1, 5e6)
-		state.Failure = &pipeline.Failure{Err: errors.New("connection refused"), Status: 502}
+		state.Failure = &pipeline.Failure{Err: errors.New("connection reset"), Status: 502}
 	}
-	keys := []string{"backend", "service", "node", "backend_duration", "tries", "failure"}
-
-	handler, out := logged(slog.LevelInfo, proxied)
-	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-	record := out.record(t)
-	for _, key := range keys {
-		assert.NotContains(t, record, key)
+	always := map[string]any{
+		"request_id": "f5ae2621ffff2e7d", "backend_duration": 5e6, "retries": 2.0, "failure": "connection reset",
 	}
-
-	handler, out = logged(slog.LevelDebug, proxied)
-	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-	record = out.record(t)
-	for i, want := range []any{"192.0.2.1:3000", "web", "node-1", 5e6, 2.0, "connection refused"} {
-		assert.Equal(t, want, record[keys[i]], keys[i])
+	atDebug := map[string]any{"backend": "192.0.2.1:3000", "service": "web", "node": "node-1"}
+	for name, c := range map[string]struct {
+		level   slog.Level
+		handler http.HandlerFunc
+		has     []map[string]any
+		hasNot  []map[string]any
+	}{
+		"at info":              {slog.LevelInfo, proxied, []map[string]any{always}, []map[string]any{atDebug}},
+		"at debug":             {slog.LevelDebug, proxied, []map[string]any{always, atDebug}, nil},
+		"where it had no part": {slog.LevelDebug, hello, nil, []map[string]any{always, atDebug}},
+		"at the first of the tries": {slog.LevelDebug, func(_ http.ResponseWriter, r *http.Request) { pipeline.StateOf(r).Tries = 1 }, nil,
+			[]map[string]any{{"retries": 0}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler, out := logged(c.level, c.handler)
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+			record := out.record(t)
+			assert.Equal(t, "INFO", record["level"])
+			for _, fields := range c.has {
+				for key, value := range fields {
+					assert.Equal(t, value, record[key], key)
+				}
+			}
+			for _, fields := range c.hasNot {
+				for key := range fields {
+					assert.NotContains(t, record, key)
+				}
+			}
+		})
 	}
-	assert.Equal(t, "INFO", record["level"])
+}
 
-	handler, out = logged(slog.LevelDebug, hello)
-	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-	record = out.record(t)
-	for _, key := range keys {
-		assert.NotContains(t, record, key, "no backend had a part in it")
+func TestAccessLog_MasksTheTokenOfAChallenge(t *testing.T) {
+	for target, want := range map[string]string{
+		"/.well-known/acme-challenge/evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA": "/.well-known/acme-challenge/***",
+		"/.well-known/acme-challenge/a/b?c":                                       "/.well-known/acme-challenge/***",
+		"/.well-known/acme-challenge/":                                            "/.well-known/acme-challenge/",
+		"/.well-known/security.txt":                                               "/.well-known/security.txt",
+	} {
+		handler, out := logged(slog.LevelInfo, hello)
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, target, nil))
+		assert.Equal(t, want, out.record(t)["path"])
+	}
+}
+
+func TestAccessLog_CutsWhatIsLong(t *testing.T) {
+	long := "/" + strings.Repeat("é", 5000)
+	for _, format := range []string{Text, JSON} {
+		out := make(lines, 1)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RequestURI, r.Host = long, `"`+strings.Repeat("h", 5000)
+		New(Options{Log: at(slog.LevelInfo), Format: format, Output: out})(http.HandlerFunc(hello)).ServeHTTP(httptest.NewRecorder(), r)
+		line := out.next(t)
+		assert.Less(t, len(line), 6000)
+		assert.Contains(t, line, long[:2047]+"…", "2048 would be in the middle of a character")
+		assert.Contains(t, line, `h…"`)
+	}
+}
+
+func TestAccessLog_TakesTheFormatOfTheLogWhereNoneIsSet(t *testing.T) {
+	for name, c := range map[string]struct {
+		log    slog.Handler
+		prefix string
+	}{
+		"text":    {slog.NewTextHandler(io.Discard, nil), "time="},
+		"json":    {slog.NewJSONHandler(io.Discard, nil), `{"time":`},
+		"another": {taking{}, "time="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := make(lines, 1)
+			New(Options{Log: slog.New(c.log), Output: out})(http.HandlerFunc(hello)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+			assert.True(t, strings.HasPrefix(out.next(t), c.prefix))
+		})
+	}
+}
+
+func TestAccessLog_RefusesAFormatThatIsNone(t *testing.T) {
+	require.ErrorContains(t, Check("xml"), `access_log: the format is "xml"`)
+	assert.Panics(t, func() { New(Options{Log: at(slog.LevelInfo), Format: "xml"}) })
+	for _, format := range []string{Text, JSON} {
+		assert.NoError(t, Check(format))
 	}
 }
 
@@ -229,13 +297,10 @@ func TestAccessLog_IsSilentAtWarn(t *testing.T) {
 
 func TestAccessLog_CannotBeMadeToForgeLines(t *testing.T) {
 	const forged = "x\r\nlevel=INFO msg=request status=200\u2028\u0085\x00\x1b[2K\" host=\"forged {\"msg\":\"y\"}\xff"
-	for name, format := range map[string]func(io.Writer) slog.Handler{
-		"text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
-		"json": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
-	} {
+	for _, name := range []string{Text, JSON} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			handler := New(Options{Log: slog.New(format(&out))})(http.HandlerFunc(hello))
+			handler := New(Options{Log: at(slog.LevelInfo), Format: name, Output: &out})(http.HandlerFunc(hello))
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Method, r.Host, r.RequestURI, r.Proto, r.RemoteAddr = forged, forged, "/"+forged, forged, forged+":1"
 			handler.ServeHTTP(httptest.NewRecorder(), r)
@@ -272,33 +337,46 @@ type taking struct{ slog.Handler }
 func (taking) Enabled(context.Context, slog.Level) bool      { return true }
 func (taking) Handle(_ context.Context, _ slog.Record) error { return nil }
 
-func TestAccessLog_AllocatesNoMoreThanSlogItself(t *testing.T) {
-	handler := New(Options{Log: slog.New(taking{})})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	_, w, r := pipeline.Enter(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/path?query", nil))
-	slogs := testing.AllocsPerRun(100, func() { // a slice for what is more than five attributes
-		var attrs [8]slog.Attr
-		record := slog.NewRecord(time.Time{}, slog.LevelInfo, "request", 0)
-		record.AddAttrs(append(attrs[:0], slog.Int("status", 200), attrs[1], attrs[2], attrs[3], attrs[4], attrs[5],
-			slog.Int("bytes", 1), slog.Int("duration", 1))...)
-		_ = taking{}.Handle(t.Context(), record)
-	})
-	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { handler.ServeHTTP(w, r) }), slogs)
+func TestAccessLog_AllocatesNothing(t *testing.T) {
+	for _, format := range []string{Text, JSON} {
+		handler := New(Options{Log: slog.New(taking{}), Format: format, Output: io.Discard})(http.HandlerFunc(proxied))
+		_, w, r := pipeline.Enter(httptest.NewRecorder(), request())
+		assert.Zero(t, testing.AllocsPerRun(1000, func() { handler.ServeHTTP(w, r) }), format)
+	}
+}
+
+// request is one as browsers send them.
+func request() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "https://app.example.com/assets/img/logo-small.png?v=3", nil)
+	r.Proto, r.RemoteAddr = "HTTP/2.0", "203.0.113.77:52011"
+	return r
+}
+
+// proxied leaves what the other stages leave of a request that a backend answered.
+func proxied(_ http.ResponseWriter, r *http.Request) {
+	state := pipeline.StateOf(r)
+	state.RequestID, state.Tries, state.Status, state.Bytes = "f5ae2621ffff2e7d5000bb8f04ef278a", 1, 200, 48211
+	state.Sent, state.Answered = state.Received, state.Received.Add(1234567)
 }
 
 func BenchmarkAccessLog(b *testing.B) {
-	for name, handler := range map[string]slog.Handler{
-		"off":   slog.DiscardHandler,
-		"text":  slog.NewTextHandler(io.Discard, nil),
-		"json":  slog.NewJSONHandler(io.Discard, nil),
-		"debug": slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}),
+	file, err := Open(OutputOptions{Path: filepath.Join(b.TempDir(), "access.log"), MaxBuffered: 64 << 20})
+	require.NoError(b, err)
+	defer func() { assert.NoError(b, file.Close()) }()
+	for name, options := range map[string]Options{
+		"off":           {Log: slog.New(slog.DiscardHandler)},
+		"text":          {Log: at(slog.LevelInfo), Format: Text, Output: io.Discard},
+		"json":          {Log: at(slog.LevelInfo), Format: JSON, Output: io.Discard},
+		"text to file":  {Log: at(slog.LevelInfo), Format: Text, Output: file},
+		"json to file":  {Log: at(slog.LevelInfo), Format: JSON, Output: file},
+		"text at debug": {Log: at(slog.LevelDebug), Format: Text, Output: io.Discard},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			stage := New(Options{Log: slog.New(handler)})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-			w := httptest.NewRecorder()
-			_, entered, r := pipeline.Enter(w, httptest.NewRequest(http.MethodGet, "/path?query", nil))
+			stage := New(options)(http.HandlerFunc(proxied))
+			_, w, r := pipeline.Enter(httptest.NewRecorder(), request())
 			for b.Loop() {
-				stage.ServeHTTP(entered, r)
+				stage.ServeHTTP(w, r)
 			}
 		})
 	}

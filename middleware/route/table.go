@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -94,3 +95,15 @@ func (t *Table) Ask(host string) string { return t.asks[host] }
 // Rules gives all rules with their backends: by host, those of a host in the order in which they are considered, those
 // of a route by service, instance and address. The caller must not change it.
 func (t *Table) Rules() []Rule { return t.rules }
+
+// Names says whether a rule has this host, as it stands in the rule.
+func (t *Table) Names(host string) bool {
+	_, found := slices.BinarySearch(t.hosts, host)
+	return found
+}
+
+// LeadsTo says whether a backend of a rule has this scheme and address, whether or not it can serve now.
+func (t *Table) LeadsTo(scheme, address string) bool {
+	_, found := t.healths[endpoint{scheme, address}]
+	return found
+}

@@ -7,27 +7,32 @@ import (
 	"sync/atomic"
 )
 
-var errFinished = errors.New("the request has been answered")
+var (
+	errFinished = errors.New("the request has been answered")
+	errTooLong  = errors.New("the body is longer than its Content-Length")
+)
 
-// requestBody is a request's body on its way to a backend. It is read by a goroutine of the round trip and remembers what
-// became of it. All methods but Read and Close work on a nil one, which is the body of a request that has none.
+// requestBody is a request's body on its way to a backend. It may be read by another goroutine than the handler's, and
+// remembers what became of it. All methods but Read and Close work on a nil one, which is the body of a request that has
+// none.
 type requestBody struct {
 	from     io.Reader
+	length   int64       // -1: not known
 	received http.Header // the request's trailers, complete at the end of from
 	trailers http.Header // those that the backend gets; nil where the framing has no room for them
 
-	wait     func() bool // nil unless the client waits to be asked for the body: asks, or says that it is too late
-	finished chan struct{}
+	wait     func() bool   // nil unless the client waits to be asked for the body: asks, or says that it is too late
+	finished chan struct{} // nil where wait is
 
-	begun, whole atomic.Bool
-	cause        atomic.Pointer[error]
+	begun, whole, over atomic.Bool
+	cause              atomic.Pointer[error]
 }
 
 func newRequestBody(r *http.Request) *requestBody {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	b := &requestBody{from: r.Body, received: r.Trailer, finished: make(chan struct{})}
+	b := &requestBody{from: r.Body, length: r.ContentLength, received: r.Trailer}
 	if r.ContentLength < 0 || len(r.Trailer) > 0 {
 		b.trailers = make(http.Header)
 		for name := range r.Trailer {
@@ -40,10 +45,8 @@ func newRequestBody(r *http.Request) *requestBody {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	select {
-	case <-b.finished:
+	if b.over.Load() {
 		return 0, errFinished
-	default:
 	}
 	if !b.begun.Load() {
 		if b.wait != nil && !b.wait() {
@@ -62,7 +65,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			b.whole.Store(true)
 		}
 	default:
-		b.cause.CompareAndSwap(nil, &err)
+		b.fail(err)
 	}
 	return n, err
 }
@@ -78,6 +81,27 @@ func (b *requestBody) takeTrailers() {
 	}
 }
 
+// confirmEnd says whether the body ends where its length is over. The backend must not get what is beyond.
+func (b *requestBody) confirmEnd() error {
+	if b.ended() { // as most are, before the array below has to be made
+		return nil
+	}
+	var one [1]byte
+	for range 10 { // a reader may give nothing once or twice
+		n, err := b.Read(one[:])
+		switch {
+		case n > 0:
+			b.fail(errTooLong)
+			return errTooLong
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
 // Close does nothing: the body belongs to the server, and another try may need it.
 func (b *requestBody) Close() error { return nil }
 
@@ -91,10 +115,20 @@ func (b *requestBody) again() (io.ReadCloser, error) {
 
 // finish ends all reading. It is called once.
 func (b *requestBody) finish() {
-	if b != nil {
+	if b == nil {
+		return
+	}
+	b.over.Store(true)
+	if b.finished != nil {
 		close(b.finished)
 	}
 }
+
+// fail notes why the client's side cannot be what it should be.
+func (b *requestBody) fail(cause error) { b.cause.CompareAndSwap(nil, &cause) }
+
+// chunked says whether the backend gets the body in chunks: only these have room for trailers on HTTP/1.1.
+func (b *requestBody) chunked() bool { return b.length < 0 || b.trailers != nil }
 
 // touched says whether anything has been read, or tried to.
 func (b *requestBody) touched() bool { return b != nil && b.begun.Load() }

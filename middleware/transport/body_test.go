@@ -46,7 +46,7 @@ func TestExchange_BoundsTheRestOfARequestThatIsAnsweredAlready(t *testing.T) {
 	for _, read := range []bool{false, true} {
 		r := httptest.NewRequest("POST", "/", strings.NewReader("content"))
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		x := &exchange{w: w, r: r, body: newRequestBody(r), control: http.NewResponseController(w)}
+		x := &exchange{w: w, r: r, body: newRequestBody(r)}
 		if read {
 			_, _ = io.Copy(io.Discard, x.body)
 		}

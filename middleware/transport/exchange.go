@@ -1,10 +1,11 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -17,13 +18,34 @@ var errNoBackend = errors.New("no backend was picked for the request")
 
 // exchange is one try to get the client an answer.
 type exchange struct {
-	w       http.ResponseWriter
-	r       *http.Request
-	body    *requestBody // nil where the request has none
-	state   *pipeline.State
-	control *http.ResponseController
-	buffers *sync.Pool // of *buffer
-	log     *slog.Logger
+	*proxy
+	w     http.ResponseWriter
+	r     *http.Request
+	body  *requestBody // nil where the request has none
+	state *pipeline.State
+
+	// Over HTTP/1.1:
+
+	connection *connection // nil before there is one, and when it is left
+	buffers    *buffers
+	upgrade    string  // what the client would like to switch to, empty where nothing
+	held       []byte  // the body, where it lies in buffers.out as a whole; otherwise nil
+	expects    bool    // the client waits to be asked for the body
+	upload     *upload // nil unless the body is sent by a goroutine of its own
+	torn       bool    // the backend did not take the request as a whole
+}
+
+// end gives back what was borrowed for the exchange, and the exchange itself. What it still has of a connection is half
+// read.
+func (x *exchange) end() {
+	x.body.finish()
+	x.drop()
+	if x.buffers != nil {
+		x.pools.put(x.buffers)
+	}
+	pools := x.pools
+	*x = exchange{}
+	pools.exchanges.Put(x)
 }
 
 // fail reports that there will be no answer, and answers in its place unless another backend may give one.
@@ -33,6 +55,9 @@ func (x *exchange) fail(failure *pipeline.Failure) {
 	case failure.Status == statusClientLeft:
 		x.abort(slog.LevelDebug, "the client left before the answer")
 	case failure.Repeatable && x.state.MayRetry:
+		if x.held != nil { // for the next try
+			x.r.Body = io.NopCloser(bytes.NewReader(bytes.Clone(x.held)))
+		}
 		return
 	case failure.Status < http.StatusInternalServerError:
 		x.report(slog.LevelDebug, "the request could not be read")
@@ -49,6 +74,12 @@ func (x *exchange) refuse(status int, text string) {
 	x.linger()
 }
 
+// failure says what it means that there is no answer over HTTP/1.1.
+func (x *exchange) failure(err error) *pipeline.Failure {
+	c := x.connection
+	return failureOf(err, x.r, x.body, c != nil, c != nil && c.responded, x.held != nil)
+}
+
 // interrupted ends an answer of which a part is sent already: the client did not take more of it, or the backend gave no
 // more.
 func (x *exchange) interrupted(cause error, byClient bool) {
@@ -61,6 +92,9 @@ func (x *exchange) interrupted(cause error, byClient bool) {
 		x.abort(slog.LevelDebug, "the client left in the middle of the answer")
 	}
 	x.state.Failure = &pipeline.Failure{Err: cause, Status: http.StatusBadGateway}
+	if isTimeout(cause) {
+		x.state.Failure.Status = http.StatusGatewayTimeout
+	}
 	x.abort(slog.LevelWarn, "the backend ended in the middle of its answer")
 }
 
@@ -90,7 +124,7 @@ func (x *exchange) closeAfter() {
 // linger bounds how long the server waits for the rest of a request that has been answered.
 func (x *exchange) linger() {
 	if x.unread() {
-		_ = x.control.SetReadDeadline(time.Now().Add(lingerTimeout))
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(lingerTimeout))
 	}
 }
 

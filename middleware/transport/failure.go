@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,27 +15,36 @@ import (
 // statusClientLeft is never sent: there is nobody who could read it.
 const statusClientLeft = 499
 
-// failure says what an error of the round trip means. The attempt must have ended.
-func (a *attempt) failure(err error) *pipeline.Failure {
+// failureOf says what it means that a backend gave no answer. connected says that something of the request may have been
+// sent, responded that something of an answer has arrived, held that the body is still there for another try.
+func failureOf(err error, r *http.Request, body *requestBody, connected, responded, held bool) *pipeline.Failure {
 	// First, for a server ends the context as well when it cannot read on.
-	if cause := a.body.failure(); cause != nil {
-		return &pipeline.Failure{Err: cause, Status: bodyStatus(cause, a.r)}
+	if cause := body.failure(); cause != nil {
+		return &pipeline.Failure{Err: cause, Status: bodyStatus(cause, r)}
 	}
-	if errors.Is(a.r.Context().Err(), context.Canceled) {
+	ended := r.Context().Err()
+	if errors.Is(ended, context.Canceled) {
 		return &pipeline.Failure{Err: err, Status: statusClientLeft}
 	}
+	if ended != nil { // its time is up, for every backend
+		return &pipeline.Failure{Err: fmt.Errorf("%w: %w", ended, err), Status: http.StatusGatewayTimeout}
+	}
 	failure := &pipeline.Failure{Err: err, Status: http.StatusBadGateway}
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		failure.Status = http.StatusGatewayTimeout
 	}
 	switch {
-	case a.r.Context().Err() != nil: // its time is up, for every backend
-	case !a.connected.Load():
-		failure.Repeatable = !a.body.touched()
-	case !a.responded.Load():
-		failure.Repeatable = a.body == nil && idempotent(a.r.Method)
+	case !connected:
+		failure.Repeatable = held || !body.touched()
+	case !responded:
+		failure.Repeatable = body == nil && idempotent(r.Method)
 	}
 	return failure
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // bodyStatus says whose fault it is that the request's body could not be read to its end. It is never the backend's.
@@ -65,7 +75,7 @@ func idempotent(method string) bool {
 func explanation(status int) string {
 	switch status {
 	case http.StatusBadRequest:
-		return "400 bad request: the body is malformed"
+		return "400 bad request: the request is malformed"
 	case http.StatusRequestTimeout:
 		return "408 request timeout: the body did not arrive in time"
 	case http.StatusRequestEntityTooLarge:

@@ -15,12 +15,32 @@ func removeHopByHop(header http.Header) {
 	for name := range tokens(header["Connection"]) {
 		header.Del(name)
 	}
-	for _, name := range [...]string{
-		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Http2-Settings",
-	} {
-		delete(header, name)
+	for name := range header {
+		if isHopByHop(name) {
+			delete(header, name)
+		}
 	}
+}
+
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+// namesFields says whether Connection has anything that may be the name of a field, besides the usual options.
+func namesFields(connection []string) bool {
+	for _, value := range connection {
+		switch value {
+		case "", "close", "keep-alive", "Keep-Alive", "Close", "Upgrade", "upgrade", "keep-alive, Upgrade":
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // isTrailer says whether a field may come after the content: neither framing nor routing nor how to read it (RFC 9110,

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/tricot-proxy/tricot/pipeline"
+	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
 // peers are those whose word about where a request comes from is believed.
@@ -50,18 +53,51 @@ func isForwarding(name string) bool {
 	return false
 }
 
+// isDisguised says whether a name is that of such a field, spelled with "_": CGI, and what took its names over, reads
+// X_Forwarded_For as X-Forwarded-For.
+func isDisguised(name string) bool {
+	return strings.IndexByte(name, '_') >= 0 && isForwarding(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")))
+}
+
+// appendForwarded writes the fields that say who sent a request to us. It leaves out what the request itself says in those
+// fields unless its peer is believed.
+func appendForwarded(to []byte, r *http.Request, peer netip.Addr, believed bool) []byte {
+	claimed := func(name string) []string {
+		if !believed || pipeline.HasToken(r.Header["Connection"], name) {
+			return nil
+		}
+		return r.Header[name]
+	}
+	hops := claimed("X-Forwarded-For")
+	switch {
+	case peer.IsValid() && len(hops) == 0:
+		to = append(to, "X-Forwarded-For: "...)
+		to = append(peer.AppendTo(to), "\r\n"...)
+	case peer.IsValid():
+		to = http1.AppendField(to, "X-Forwarded-For", appendHop(hops, peer))
+	}
+	if hosts := claimed("X-Forwarded-Host"); len(hosts) > 0 && hosts[0] != "" {
+		to = appendFields(to, "X-Forwarded-Host", hosts)
+	} else if r.Host != "" {
+		to = http1.AppendField(to, "X-Forwarded-Host", r.Host)
+	}
+	if protos := claimed("X-Forwarded-Proto"); len(protos) > 0 && protos[0] != "" {
+		to = appendFields(to, "X-Forwarded-Proto", protos)
+	} else if r.TLS != nil {
+		to = append(to, "X-Forwarded-Proto: https\r\n"...)
+	} else {
+		to = append(to, "X-Forwarded-Proto: http\r\n"...)
+	}
+	return to
+}
+
 // setForwarded says in the header of an outgoing request who sent it to us, and drops what others say unless they are
 // trusted.
 func setForwarded(header http.Header, r *http.Request, trusted peers) {
 	peer := peerOf(r)
 	believed := trusted.contain(peer)
 	for name := range header {
-		if disguised := strings.IndexByte(name, '_') >= 0; disguised {
-			// CGI, and what took its names over, reads X_Forwarded_For as X-Forwarded-For.
-			if isForwarding(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
-				delete(header, name)
-			}
-		} else if !believed && isForwarding(name) {
+		if !believed && isForwarding(name) || isDisguised(name) {
 			delete(header, name)
 		}
 	}

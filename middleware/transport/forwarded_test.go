@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/tls"
 	"net/http"
 	"net/netip"
@@ -69,8 +71,25 @@ func TestSetForwarded_BelievesTrustedPeersOnly(t *testing.T) {
 			header := c.claims.Clone()
 			setForwarded(header, r, trusted)
 			assert.Equal(t, c.want, header)
+
+			r.Header, r.Method, r.RequestURI = c.claims, "GET", "/"
+			written := appendHead(nil, r, &pipeline.Backend{Address: "b:1"}, nil, "", trusted)
+			read, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(written)))
+			require.NoError(t, err)
+			assert.Equal(t, c.want, upper(read.Header), "as it is written over HTTP/1.1")
 		})
 	}
+}
+
+// upper gives names with "_" as the test has them.
+func upper(header http.Header) http.Header {
+	for name, values := range header {
+		if as := http.CanonicalHeaderKey(name); as != name {
+			delete(header, name)
+			header[as] = values
+		}
+	}
+	return header
 }
 
 func TestSetForwarded_NamesNobodyWhereThePeerHasNoAddress(t *testing.T) {

@@ -2,57 +2,111 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
 )
 
-const (
-	maxResponseHeader = 64 << 10 // bytes
-	maxIdle           = 4096     // connections to all backends together
-)
-
-// httpUpstream stands on net/http's client. It keeps connections for as long as its options say; there is nothing to
-// close.
-type httpUpstream struct {
-	plain    *http.Transport
-	secure   *http.Transport // HTTP/2 where the backend would like it
-	upgrades *http.Transport // HTTP/1.1 over TLS: HTTP/2 has no upgrades
+// http2Client stands on net/http's client, for backends that speak HTTP/2.
+type http2Client struct {
+	secure *http.Transport // over TLS, where the backend chooses it
+	plain  *http.Transport // by prior knowledge (RFC 9113, section 3.3)
 }
 
-func newHTTPUpstream(o Options) *httpUpstream {
-	dialer := &net.Dialer{Timeout: o.ConnectTimeout}
-	transport := func(protocols ...string) *http.Transport {
+func newHTTP2Client(o Options) *http2Client {
+	transport := func() *http.Transport {
 		t := &http.Transport{
-			DialContext:            dialer.DialContext,
-			DialTLSContext:         secureDialer(dialer, protocols),
 			Protocols:              new(http.Protocols),
-			MaxIdleConns:           maxIdle,
-			MaxIdleConnsPerHost:    o.MaxIdlePerBackend,
-			IdleConnTimeout:        o.IdleTimeout,
+			IdleConnTimeout:        o.Connections.options.IdleTimeout,
 			ResponseHeaderTimeout:  o.ResponseHeaderTimeout,
 			ExpectContinueTimeout:  o.ContinueTimeout,
 			MaxResponseHeaderBytes: maxResponseHeader,
 			DisableCompression:     true,
-			// A backend that vanished takes all requests on its one HTTP/2 connection with it.
+			// A backend that vanished takes all requests on its one connection with it.
 			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 		}
-		t.Protocols.SetHTTP1(true)
-		t.Protocols.SetHTTP2(len(protocols) > 1)
+		o.Connections.adopt(t)
 		return t
 	}
-	return &httpUpstream{plain: transport(), secure: transport("h2", "http/1.1"), upgrades: transport("http/1.1")}
+	c := &http2Client{secure: transport(), plain: transport()}
+	c.secure.Protocols.SetHTTP2(true)
+	c.secure.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		to, ok := ctx.Value(destinationKey{}).(*destination)
+		if !ok {
+			return nil, errors.New("connect over TLS: the request names no backend")
+		}
+		return to.connect(ctx, o.Connections)
+	}
+	c.plain.Protocols.SetUnencryptedHTTP2(true)
+	c.plain.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		conn, err := o.Connections.dial(ctx, key{scheme: pipeline.H2C, address: address})
+		if err != nil {
+			return nil, err
+		}
+		return conn.tcp, nil
+	}
+	return c
 }
 
-func (u *httpUpstream) roundTrip(out *http.Request, to *pipeline.Backend, a *attempt) (*http.Response, error) {
+// destination is where a connection over TLS goes. What net/http cannot use of what is found there is kept for the
+// request that it was for.
+type destination struct {
+	shelf *shelf
+
+	mu    sync.Mutex
+	over  bool
+	http1 *connection
+}
+
+type destinationKey struct{}
+
+// errChoseHTTP1 says that the backend would rather speak HTTP/1.1.
+var errChoseHTTP1 = errors.New("the backend chose HTTP/1.1")
+
+func (d *destination) connect(ctx context.Context, cs *Connections) (net.Conn, error) {
+	c, err := cs.dial(ctx, d.shelf.key, protocolHTTP2, protocolHTTP1)
+	if err != nil {
+		return nil, err
+	}
+	if c.protocol() == protocolHTTP2 {
+		return c.Conn, nil
+	}
+	c.shelf = d.shelf
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over || d.http1 != nil {
+		c.cut()
+	} else {
+		d.http1 = c
+	}
+	return nil, errChoseHTTP1
+}
+
+// take gives the connection over which HTTP/1.1 is to be spoken, nil where there is none. It is called once, when the
+// round trip is over.
+func (d *destination) take() *connection {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	c := d.http1
+	d.http1 = nil
+	return c
+}
+
+// roundTrip sends a request to a backend and gives the head of the answer, whose body the caller closes. The request's
+// target is its RequestURI, byte for byte; the URL is not set. Where the backend speaks HTTP/1.1 only, the error is
+// [errChoseHTTP1] and nothing has been sent; the connection may come with it.
+//
+// It reports to the attempt as it goes. The request's body may be read for as long as the answer lasts.
+func (c *http2Client) roundTrip(out *http.Request, s *shelf, a *attempt) (*http.Response, *connection, error) {
 	ctx := httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
 		// It tries again by itself where a connection that it had kept turns out to be closed.
 		GetConn:              func(string) { a.connected.Store(false) },
@@ -64,46 +118,23 @@ func (u *httpUpstream) roundTrip(out *http.Request, to *pipeline.Backend, a *att
 			return a.inform(status, http.Header(header))
 		},
 	})
-	client, host := u.plain, to.Address
-	if to.Scheme == pipeline.HTTPS {
-		client = u.secure
-		if out.Header["Upgrade"] != nil {
-			client = u.upgrades
-		}
-		name := serverName(out, to)
-		ctx = context.WithValue(ctx, secureAddressKey{}, secureAddress{to.Address, name})
-		host = connectionKey(to.Address, name)
+	if s.key.scheme == pipeline.H2C {
+		out = out.WithContext(ctx)
+		out.URL = rawURL(url.URL{Scheme: "http", Host: s.key.address}, out.Host, out.RequestURI)
+		response, err := c.plain.RoundTrip(out)
+		return response, nil, err
 	}
-	out = out.WithContext(ctx)
-	out.URL = rawURL(url.URL{Scheme: to.Scheme, Host: host}, out.Host, out.RequestURI)
-	return client.RoundTrip(out)
+	to := &destination{shelf: s}
+	out = out.WithContext(context.WithValue(ctx, destinationKey{}, to))
+	out.URL = rawURL(url.URL{Scheme: "https", Host: connectionKey(s.key.address, s.key.name)}, out.Host, out.RequestURI)
+	response, err := c.secure.RoundTrip(out)
+	first := to.take()
+	if first != nil && !errors.Is(err, errChoseHTTP1) { // it found another meanwhile
+		first.cut()
+		first = nil
+	}
+	return response, first, err
 }
-
-// rawURL makes net/http write a target as it is, to the place that to says. host is the request's Host field.
-func rawURL(to url.URL, host, target string) *url.URL {
-	u := to
-	if !strings.HasPrefix(target, "//") {
-		u.Opaque = target
-		return &u
-	}
-	// An opaque part with two slashes in front is written with the scheme before it. So the target has to go through
-	// the parsed form, which keeps every path that has nothing in it that should have been encoded.
-	path, query, hasQuery := strings.Cut(target, "?")
-	u.RawPath, u.RawQuery, u.ForceQuery = path, query, hasQuery && query == ""
-	u.Path, _ = url.PathUnescape(path)
-	if u.RequestURI() == target {
-		return &u
-	}
-	// Of what is left HTTP/1.1 gets the absolute form (RFC 9112, section 3.2.2), which names the same path byte for byte;
-	// HTTP/2 has none, and there net/http takes the front off again.
-	to.Opaque = "//" + host + target
-	return &to
-}
-
-// secureAddress is where a connection over TLS goes, and the name that it asks for there.
-type secureAddress struct{ address, name string }
-
-type secureAddressKey struct{}
 
 // connectionKey stands for both in net/http's pool, which knows connections by the host of their URL: a backend may
 // refuse a request for one name on a connection that asked for another (421, RFC 9110, section 15.5.20). It only has to
@@ -114,39 +145,4 @@ func connectionKey(address, name string) string {
 		return address
 	}
 	return strings.ReplaceAll(name+"/"+host, ":", "~") + ":" + port
-}
-
-// serverName gives the name to ask the backend for: the one that the client asked for, else the backend's own.
-func serverName(out *http.Request, to *pipeline.Backend) string {
-	if name, ok := pipeline.Host(out); ok {
-		return name
-	}
-	host, _, _ := net.SplitHostPort(to.Address)
-	return host
-}
-
-// secureDialer connects to the [secureAddress] of the request.
-func secureDialer(dialer *net.Dialer, protocols []string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		to, ok := ctx.Value(secureAddressKey{}).(secureAddress)
-		if !ok {
-			return nil, fmt.Errorf("connect over TLS: the request names no backend")
-		}
-		ctx, cancel := context.WithTimeout(ctx, dialer.Timeout)
-		defer cancel()
-		conn, err := dialer.DialContext(ctx, network, to.address)
-		if err != nil {
-			return nil, err
-		}
-		secure := tls.Client(conn, &tls.Config{
-			ServerName:         to.name, // crypto/tls leaves an IP address out
-			NextProtos:         protocols,
-			InsecureSkipVerify: true, // what the tag promises
-		})
-		if err := secure.HandshakeContext(ctx); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("TLS handshake: %w", err)
-		}
-		return secure, nil
-	}
 }

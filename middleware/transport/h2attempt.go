@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"fmt"
-	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -10,9 +8,6 @@ import (
 
 	"github.com/tricot-proxy/tricot/pipeline"
 )
-
-// maxInformational is how many 1xx responses one request may have. A backend that reports its progress (102) sends a few.
-const maxInformational = 16
 
 // headGrace is how long the rest of a head may take to follow its first byte before a body that waits for it is sent.
 const headGrace = time.Second
@@ -36,7 +31,7 @@ type attempt struct {
 func newAttempt(w http.ResponseWriter, r *http.Request, body *requestBody) *attempt {
 	a := &attempt{w: w, r: r, body: body, over: make(chan struct{})}
 	if body != nil && r.ProtoAtLeast(1, 1) && pipeline.HasToken(r.Header["Expect"], "100-continue") {
-		body.wait = a.proceed
+		body.wait, body.finished = a.proceed, make(chan struct{})
 	}
 	return a
 }
@@ -63,19 +58,13 @@ func (a *attempt) inform(status int, header http.Header) error {
 	defer a.mu.Unlock()
 	a.informational++
 	if a.informational > maxInformational {
-		return fmt.Errorf("more than %d informational responses", maxInformational)
+		return errTooManyInformational
 	}
-	// 100 is sent when the body is wanted, and an HTTP/1.0 client knows none of them (RFC 9110, section 15.2).
-	if a.ended() || status == http.StatusContinue || !a.r.ProtoAtLeast(1, 1) {
+	if a.ended() || status == http.StatusContinue { // 100 is sent when the body is wanted
 		return nil
 	}
 	removeHopByHop(header)
-	own := a.w.Header()
-	before := maps.Clone(own)
-	add(own, header)
-	a.w.WriteHeader(status)
-	clear(own)
-	maps.Copy(own, before)
+	inform(a.w, a.r, status, header)
 	return nil
 }
 
@@ -106,4 +95,9 @@ func (a *attempt) answering() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.responded.Load() && !a.invited.Load() && a.informational == 0
+}
+
+// failure says what an error of the round trip means. The attempt must have ended.
+func (a *attempt) failure(err error) *pipeline.Failure {
+	return failureOf(err, a.r, a.body, a.connected.Load(), a.responded.Load(), false)
 }

@@ -26,8 +26,10 @@ const patience = 10 * time.Second
 // front is a server with the stage in it, in front of one backend.
 type front struct {
 	*httptest.Server
-	states chan pipeline.State // of each request, when it is over
-	log    *lines
+	states      chan pipeline.State // of each request, when it is over
+	backend     *pipeline.Backend
+	connections *Connections // to it
+	log         *lines
 }
 
 type setting struct {
@@ -40,8 +42,18 @@ type setting struct {
 
 func newFront(t *testing.T, backend *pipeline.Backend, set setting) *front {
 	t.Helper()
-	f := &front{states: make(chan pipeline.State, 100), log: &lines{}}
+	f := &front{backend: backend, states: make(chan pipeline.State, 100), log: &lines{}}
 	set.options.Log = slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if set.options.Connections == nil {
+		var err error
+		set.options.Connections, err = NewConnections(ConnectionOptions{
+			ConnectTimeout: set.options.ConnectTimeout, IdleTimeout: set.options.IdleTimeout,
+			MaxIdlePerBackend: set.options.MaxIdlePerBackend,
+		})
+		require.NoError(t, err)
+	}
+	f.connections = set.options.Connections
+	t.Cleanup(f.connections.Close)
 	stage, err := New(set.options)
 	require.NoError(t, err)
 	handler := stage(nil)

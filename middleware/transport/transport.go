@@ -9,8 +9,9 @@
 //     gets the backend's address for one.
 //   - Hop-by-hop fields end here, both ways (section 7.6.1): Connection and what it names, Keep-Alive, Proxy-*, TE but
 //     for "trailers", Transfer-Encoding, Upgrade unless it is one. Trailers are kept both ways (section 6.5).
-//   - Bodies are streamed, both at the same time where a backend answers early. A response without a known length, and
-//     text/event-stream, is flushed with each piece that arrives. Nothing is compressed, unpacked, or guessed.
+//   - Bodies are streamed, both at the same time where a backend answers early; only one that says that it is short (64
+//     KiB) is read first as a whole. A response without a known length, and text/event-stream, is flushed with each piece
+//     that arrives. Nothing is compressed, unpacked, or guessed.
 //   - Informational responses are passed on (section 15.2), 100 only to a client that waits for it, whose body is not
 //     read before (section 10.1.1).
 //   - An upgrade over HTTP/1.1 (section 7.8) becomes a tunnel that ends with the first side that goes; each side's end
@@ -20,21 +21,32 @@
 //     trusted, Forwarded (RFC 7239), X-Real-Ip, X-Forwarded-Port and X-Forwarded-Server are dropped, as are these names
 //     spelled with "_" of any peer, which many backends cannot tell apart.
 //
+// HTTP/1.1 (RFC 9112) is spoken by the stage itself: the handler's goroutine writes the request to a connection and reads
+// the answer off it; [Connections] keeps those that are idle. One is used again only when request and answer have come to
+// their ends, and nothing has been said on it since. Where it turns out to be closed, a request of which nothing was sent,
+// or which is idempotent and whose body is still there, goes out once more on a new one. What package http1 refuses, a
+// switch that nobody asked for, a head without end and too many 1xx make a 502, and end the connection. A request whose
+// client leaves ends with its connection; that is not looked for in the first hundredth of a second.
+//
+// A request holds two buffers of 4 KiB and a short body while it waits, and no more than 72 KiB while the answer's
+// content flows, 32 KiB more while a long body does. An idle connection holds none, and a client that reads the last of
+// its answer slowly keeps no connection.
+//
 // Backends with the scheme [pipeline.HTTPS] get HTTP/2 where they ask for it, and whatever certificate they show is
-// taken. They are asked for by the name that the client asked for (SNI).
+// taken. They are asked for by the name that the client asked for (SNI). Those with [pipeline.H2C] get HTTP/2 without TLS
+// (RFC 9113, section 3.3). HTTP/2 is net/http's.
 //
 // A backend that cannot be reached or gives no valid answer is a 502, one that is too slow a 504, each with a line in the
-// log that names it and the cause. Where State.MayRetry is set and the failure is Repeatable, it is only left in
-// State.Failure. When the client left, or the backend ended in the middle of its answer, the client's connection is cut
-// with [http.ErrAbortHandler], so that nothing incomplete looks whole.
+// log that names it and the cause; a request that HTTP/1.1 cannot carry (a space in the target) is a 400. Where
+// State.MayRetry is set and the failure is Repeatable, it is only left in State.Failure. When the client left, or the
+// backend ended in the middle of its answer, the client's connection is cut with [http.ErrAbortHandler], so that nothing
+// incomplete looks whole.
 package transport
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -52,18 +64,20 @@ type Options struct {
 	// X-Forwarded-Proto and -Host are kept where they are there. For all others the three are made afresh. Empty: nobody
 	// is trusted.
 	TrustedProxies []netip.Prefix
-	// ConnectTimeout is for the connection to a backend, the TLS handshake included: 5 s.
-	ConnectTimeout time.Duration
 	// ResponseHeaderTimeout is from the end of the request to the head of the answer: 60 s.
 	ResponseHeaderTimeout time.Duration
 	// ContinueTimeout is how long a backend may take to answer "Expect: 100-continue" before it is sent the body
 	// unasked: 1 s.
 	ContinueTimeout time.Duration
-	// IdleTimeout is how long an unused connection to a backend is kept: 90 s.
-	IdleTimeout time.Duration
-	// MaxIdlePerBackend is how many unused connections are kept for each backend, and for each name that it is asked
-	// for over TLS: 256.
-	MaxIdlePerBackend int
+	// ProgressTimeout is how long an answer that has begun may stand still, and how long a backend may take no more of a
+	// request, over HTTP/1.1: 5 min. It is not for upgraded connections. It may last a quarter longer.
+	ProgressTimeout time.Duration
+	// Connections are those to the backends. The caller closes them. Nil: the stage makes its own, with the three options
+	// that follow; they are not closed before their IdleTimeout.
+	Connections *Connections
+	// ConnectTimeout, IdleTimeout and MaxIdlePerBackend are those of [ConnectionOptions], where Connections is nil.
+	ConnectTimeout, IdleTimeout time.Duration
+	MaxIdlePerBackend           int
 	// Log gets a warning for each request that a backend failed to answer. Nil: none.
 	Log *slog.Logger
 }
@@ -74,23 +88,22 @@ func (o *Options) complete() error {
 		value    *time.Duration
 		fallback time.Duration
 	}{
-		{"ConnectTimeout", &o.ConnectTimeout, 5 * time.Second},
 		{"ResponseHeaderTimeout", &o.ResponseHeaderTimeout, time.Minute},
 		{"ContinueTimeout", &o.ContinueTimeout, time.Second},
-		{"IdleTimeout", &o.IdleTimeout, 90 * time.Second},
+		{"ProgressTimeout", &o.ProgressTimeout, 5 * time.Minute},
 	} {
-		if *d.value < 0 {
-			return fmt.Errorf("%s: %s is %s, and has to be positive, or 0 for the default", Name, d.name, *d.value)
-		}
-		if *d.value == 0 {
-			*d.value = d.fallback
+		if err := completeDuration(d.name, d.value, d.fallback); err != nil {
+			return err
 		}
 	}
-	if o.MaxIdlePerBackend < 0 {
-		return fmt.Errorf("%s: MaxIdlePerBackend is %d, and has to be positive, or 0 for the default", Name, o.MaxIdlePerBackend)
-	}
-	if o.MaxIdlePerBackend == 0 {
-		o.MaxIdlePerBackend = 256
+	if o.Connections == nil {
+		var err error
+		o.Connections, err = NewConnections(ConnectionOptions{
+			ConnectTimeout: o.ConnectTimeout, IdleTimeout: o.IdleTimeout, MaxIdlePerBackend: o.MaxIdlePerBackend,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -108,62 +121,52 @@ func New(options Options) (func(next http.Handler) http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{upstream: newHTTPUpstream(options), trusted: trusted, log: options.Log,
-		buffers: &sync.Pool{New: func() any { return new(buffer) }}}
+	p := &proxy{
+		connections: options.Connections,
+		http2:       newHTTP2Client(options),
+		pools:       newPools(),
+		limits:      limits{options.ResponseHeaderTimeout, options.ContinueTimeout, options.ProgressTimeout},
+		trusted:     trusted,
+		log:         options.Log,
+	}
 	return func(http.Handler) http.Handler { return p }, nil
 }
 
-// A buffer is what content is copied through.
-type buffer [32 << 10]byte
-
-// upstream does the round trip: everything that touches a connection to a backend, and nothing else.
-type upstream interface {
-	// roundTrip sends a request to a backend and gives the head of the answer, whose body the caller closes. For a 101
-	// that body is the connection, an [io.ReadWriteCloser]. The request's target is its RequestURI, byte for byte; the
-	// URL is not set.
-	//
-	// It reports to the attempt as it goes. The request's body may be read for as long as the answer lasts.
-	roundTrip(out *http.Request, to *pipeline.Backend, a *attempt) (*http.Response, error)
-}
-
 type proxy struct {
-	upstream upstream
-	trusted  peers
-	buffers  *sync.Pool // of *buffer
-	log      *slog.Logger
+	connections *Connections
+	http2       *http2Client
+	pools       *pools
+	limits      limits
+	trusted     peers
+	log         *slog.Logger
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state, w, r := pipeline.Enter(w, r)
 	state.Failure, state.Sent, state.Answered = nil, time.Time{}, time.Time{}
-	body := newRequestBody(r)
-	x := &exchange{w: w, r: r, body: body, state: state, buffers: p.buffers, log: p.log}
-	x.control = http.NewResponseController(w)
-	if r.Method == http.MethodConnect {
+	x := p.pools.exchanges.Get().(*exchange)
+	*x = exchange{proxy: p, w: w, r: r, body: newRequestBody(r), state: state}
+	defer x.end()
+	switch {
+	case r.Method == http.MethodConnect:
 		x.refuse(http.StatusNotImplemented, "501 not implemented: CONNECT is for forward proxies")
 		return
-	}
-	if state.Backend == nil {
+	case state.Backend == nil:
 		x.fail(&pipeline.Failure{Err: errNoBackend, Status: http.StatusBadGateway})
 		return
 	}
-	// Otherwise an HTTP/1.1 server reads the rest of the request before it sends the head of an early answer.
-	_ = x.control.EnableFullDuplex()
-
-	defer body.finish()
-	upgrade := upgradeOf(r)
-	attempt := newAttempt(w, r, body)
-	state.Sent = time.Now()
-	response, err := p.upstream.roundTrip(outgoing(r, state.Backend, body, upgrade, p.trusted), state.Backend, attempt)
-	attempt.end()
-	if err != nil {
-		x.fail(attempt.failure(err))
+	if x.body != nil {
+		// Otherwise an HTTP/1.1 server reads the rest of the request before it sends the head of an early answer.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
+	to := key{scheme: state.Backend.Scheme, address: state.Backend.Address}
+	if to.scheme == pipeline.HTTPS {
+		to.name = serverName(r, state.Backend)
+	}
+	s := p.connections.shelf(to)
+	if to.scheme == pipeline.HTTP || to.scheme == pipeline.HTTPS && (s.http1.Load() || upgradeOf(r) != "") {
+		x.overHTTP1(s, nil) // HTTP/2 has no upgrades
 		return
 	}
-	defer response.Body.Close()
-	if response.StatusCode == http.StatusSwitchingProtocols {
-		x.switchProtocols(response, upgrade)
-		return
-	}
-	x.answer(response)
+	x.overHTTP2(s)
 }

@@ -34,20 +34,18 @@ func upgradeOf(r *http.Request) string {
 }
 
 // switchProtocols takes a 101 to the client and then carries bytes both ways until one side is gone.
-func (x *exchange) switchProtocols(response *http.Response, asked string) {
-	backend, err := checkSwitch(response, asked)
-	if err != nil {
+func (x *exchange) switchProtocols() {
+	a := &x.buffers.answer
+	if err := checkSwitch(a, x.upgrade); err != nil {
+		x.state.Answered = time.Time{}
 		x.fail(&pipeline.Failure{Err: err, Status: http.StatusBadGateway})
 		return
 	}
-	x.state.Answered = time.Now()
-	protocol := response.Header["Upgrade"]
-	removeHopByHop(response.Header)
 	header := x.w.Header()
-	add(header, response.Header)
-	header["Connection"], header["Upgrade"] = []string{"Upgrade"}, protocol
+	a.addTo(header)
+	header["Connection"], header["Upgrade"] = []string{"Upgrade"}, slices.Clone(a.upgrade)
 	x.w.WriteHeader(http.StatusSwitchingProtocols) // so that the stages before see it; Hijack sends it
-	client, buffered, err := x.control.Hijack()
+	client, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		err = fmt.Errorf("take over the client's connection: %w", err)
 		x.state.Failure = &pipeline.Failure{Err: err, Status: http.StatusBadGateway}
@@ -58,50 +56,60 @@ func (x *exchange) switchProtocols(response *http.Response, asked string) {
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	from := io.MultiReader(bytes.NewReader(bytes.Clone(early)), client)
 	x.state.Status = http.StatusSwitchingProtocols
-	x.state.Bytes = tunnel(x.r.Context(), client, from, backend)
+	x.state.Bytes = x.tunnel(client, from)
 }
 
-// checkSwitch holds a 101 against what was asked for, and gives the connection to the backend.
-func checkSwitch(response *http.Response, asked string) (io.ReadWriteCloser, error) {
+// checkSwitch holds a 101 against what was asked for.
+func checkSwitch(a *answer, asked string) error {
 	if asked == "" {
-		return nil, errors.New("the backend switches protocols and was not asked to")
+		return errors.New("the backend switches protocols and was not asked to")
+	}
+	if !pipeline.HasToken(a.connection, "upgrade") {
+		return errors.New("the backend switches protocols and does not say so in Connection")
 	}
 	wanted := slices.Collect(tokens([]string{asked}))
-	answered := slices.Collect(tokens(response.Header["Upgrade"]))
-	for _, protocol := range answered {
+	switched := slices.Collect(tokens(a.upgrade))
+	for _, protocol := range switched {
 		if !slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(w, protocol) }) {
-			return nil, fmt.Errorf("the backend switches to %q, and was asked for %q", protocol, asked)
+			return fmt.Errorf("the backend switches to %q, and was asked for %q", protocol, asked)
 		}
 	}
-	backend, ok := response.Body.(io.ReadWriteCloser)
-	if !ok || len(answered) == 0 {
-		return nil, errors.New("the backend switches protocols and does not say to which")
+	if len(switched) == 0 {
+		return errors.New("the backend switches protocols and does not say to which")
 	}
-	return backend, nil
+	return nil
 }
 
 // tunnel returns when both directions have ended, and gives the number of bytes that the backend sent. from is what
 // client sends, with what had been read of it before.
-func tunnel(ctx context.Context, client net.Conn, from io.Reader, backend io.ReadWriteCloser) int64 {
+func (x *exchange) tunnel(client net.Conn, from io.Reader) int64 {
+	backend := x.connection
 	end := func() {
 		client.Close()
-		backend.Close()
+		backend.cut()
 	}
-	stop := context.AfterFunc(ctx, end)
+	stop := context.AfterFunc(x.r.Context(), end)
 	defer stop()
+	_ = backend.tcp.SetDeadline(time.Time{})
+	early, _ := x.buffers.in.Peek(x.buffers.in.Buffered())
+	to := io.MultiReader(bytes.NewReader(bytes.Clone(early)), backend.Conn)
+	x.pools.put(x.buffers)
+	x.buffers = nil
 
 	var up sync.WaitGroup
-	up.Go(func() { relay(backend, from, end) })
-	sent := relay(client, backend, end)
+	up.Go(func() { x.relay(backend, from, end) })
+	sent := x.relay(client, to, end)
 	up.Wait()
 	end()
 	return sent
 }
 
 // relay copies until from ends, and passes that on where to can still be read from afterwards; otherwise it ends both.
-func relay(to io.Writer, from io.Reader, end func()) (sent int64) {
+func (x *exchange) relay(to io.Writer, from io.Reader, end func()) (sent int64) {
+	buf := x.pools.bulk.Get().(*bulk)
+	defer x.pools.bulk.Put(buf)
 	// Only the methods named here: a ReadFrom would bring a buffer of its own.
-	sent, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, new(buffer)[:])
+	sent, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buf[:])
 	half, ok := to.(interface{ CloseWrite() error })
 	if err != nil || !ok || half.CloseWrite() != nil {
 		end()

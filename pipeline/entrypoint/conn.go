@@ -3,56 +3,44 @@ package entrypoint
 import (
 	"net"
 	"sync/atomic"
-	"time"
 )
 
 // The phases of a connection.
 const (
 	fresh   = iota // no request has begun, the handshake may still run
-	used           // a request has begun, or HTTP/2 was agreed on
-	dropped        // closed for a shutdown while it was fresh
+	used           // a request is being served, or HTTP/2 was agreed on
+	idle           // a request has been answered, and none has begun since
+	dropped        // closed for a shutdown while it was fresh or idle
 )
 
-// conn is an accepted connection below TLS. It gives back its place when it is closed, and bounds the handshake.
-//
-// net/http takes the deadline of a handshake from ReadHeaderTimeout, which must be positive for what follows: before the
-// handshake it sets both deadlines, after it it clears both. In between conn keeps its own.
+// conn is an accepted connection below TLS. It gives back its place when it is closed, and knows whether a shutdown may do
+// that.
 type conn struct {
 	*net.TCPConn
-	listener    *listener
-	phase       atomic.Int32
-	handshaking atomic.Bool
-	closed      atomic.Bool
+	listener *listener
+	phase    atomic.Int32
+	closed   atomic.Bool
+	gathered gathered
 }
 
-func (c *conn) beginHandshake(timeout time.Duration) {
-	c.handshaking.Store(true)
-	_ = c.TCPConn.SetDeadline(time.Now().Add(timeout))
+// Begin, End and Last are how the HTTP/1.1 server tells what a shutdown has to wait for, and hears of one.
+func (c *conn) Begin() bool {
+	return c.phase.CompareAndSwap(fresh, used) || c.phase.CompareAndSwap(idle, used)
 }
 
-func (c *conn) SetReadDeadline(t time.Time) error {
-	if !c.handshaking.Load() {
-		return c.TCPConn.SetReadDeadline(t)
-	}
-	if !t.IsZero() {
-		return nil
-	}
-	c.handshaking.Store(false)
-	return c.TCPConn.SetDeadline(time.Time{})
+// End makes the connection idle first and then looks, so that a shutdown, which does both the other way round, leaves
+// none behind.
+func (c *conn) End() bool {
+	c.phase.CompareAndSwap(used, idle)
+	return !c.listener.draining.Load()
 }
 
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if c.handshaking.Load() {
-		return nil
-	}
-	return c.TCPConn.SetWriteDeadline(t)
-}
+// Last is true while the entrypoint shuts down.
+func (c *conn) Last() bool { return c.listener.draining.Load() }
 
-func (c *conn) SetDeadline(t time.Time) error {
-	if err := c.SetReadDeadline(t); err != nil {
-		return err
-	}
-	return c.SetWriteDeadline(t)
+// drop is for a shutdown. It is true where no request is being served on the connection, on which none will be.
+func (c *conn) drop() bool {
+	return c.phase.CompareAndSwap(fresh, dropped) || c.phase.CompareAndSwap(idle, dropped)
 }
 
 func (c *conn) Close() error {

@@ -1,8 +1,8 @@
 // Package entrypoint is a listening address: HTTP, or HTTPS with HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113) by ALPN.
 //
-// It stands on net/http's server and adds what a proxy that faces the internet needs besides: a time-out for the
-// handshake, a limit on connections that makes clients wait instead of refusing them, accept errors that are survived,
-// a shutdown that waits for upgraded connections too, and a log that says once what goes wrong.
+// HTTP/1.1 is package h1's, HTTP/2 is net/http's. What a proxy that faces the internet needs besides is here: a time-out
+// for the handshake, a limit on connections that makes clients wait instead of refusing them, accept errors that are
+// survived, a shutdown that waits for upgraded connections too, and a log that says once what goes wrong.
 package entrypoint
 
 import (
@@ -16,6 +16,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/h1"
 )
 
 // HTTP/2's limits. A client may have more requests in flight than a browser ever has. One stalled upload can hold a
@@ -41,12 +43,16 @@ type Options struct {
 	// and TLS 1.2 as the lowest version where the configuration names none or a lower one.
 	TLS *tls.Config
 
+	// Handshake is told of the end of each TLS handshake: of its state, or of the error that it failed with. It is called by
+	// the connection's goroutine, and should return at once. May be nil.
+	Handshake func(state tls.ConnectionState, err error)
+
 	// ReadHeaderTimeout is for a request's head: for the first one from the connection's start (after the handshake),
 	// for further ones from their first bytes. IdleTimeout is for the wait between requests, HandshakeTimeout for the
 	// TLS handshake. All must be positive.
 	ReadHeaderTimeout, IdleTimeout, HandshakeTimeout time.Duration
 
-	// MaxHeaderBytes limits a request's head, within 4 KiB; a longer one gets a 431. 0: 1 MiB.
+	// MaxHeaderBytes limits a request's head, within 4 KiB over HTTP/2; a longer one gets a 431. 0: 1 MiB.
 	MaxHeaderBytes int
 	// MaxConnections limits open connections, those in a handshake and upgraded ones included. Further ones wait in the
 	// system's queue until one closes. 0: no limit.
@@ -59,9 +65,15 @@ type Options struct {
 // An Entrypoint is an open port. Its methods may be called from several goroutines; Serve once.
 type Entrypoint struct {
 	name     string
-	server   *http.Server
+	log      *slog.Logger
 	listener *listener
 	requests *requests
+
+	handshaken  func(tls.ConnectionState, error) // may be nil
+	http1       *h1.Server
+	connections gauge        // that http1 serves
+	server      *http.Server // for HTTP/2
+	http2       *handover    // its connections
 
 	ending context.Context // done when Close was called
 	end    context.CancelFunc
@@ -108,16 +120,25 @@ func check(options Options) error {
 func open(options Options, inner net.Listener) *Entrypoint {
 	log := options.Log.With("entrypoint", options.Name)
 	e := &Entrypoint{
-		name:     options.Name,
-		requests: &requests{next: options.Handler, log: log, done: make(chan struct{}, 1)},
+		name:        options.Name,
+		log:         log,
+		listener:    newListener(inner, options, log),
+		requests:    &requests{gauge: newGauge(), next: options.Handler, log: log},
+		connections: newGauge(),
+		handshaken:  options.Handshake,
+		http2:       newHandover(inner.Addr()),
 	}
 	e.ending, e.end = context.WithCancel(context.Background())
-	e.listener = newListener(inner, options, log)
 	e.server = newServer(options, e.requests, log)
-	e.server.ConnState = e.listener.observe
-	if options.TLS != nil {
-		e.listener.tls = e.server.TLSConfig
-	}
+	e.listener.tls = e.server.TLSConfig
+	e.http1 = h1.NewServer(h1.Options{
+		Handler:           e.requests,
+		ReadHeaderTimeout: options.ReadHeaderTimeout,
+		IdleTimeout:       options.IdleTimeout,
+		MaxHeaderBytes:    options.MaxHeaderBytes,
+		Parent:            e.server,
+		Log:               log,
+	})
 	return e
 }
 
@@ -143,6 +164,7 @@ func newServer(options Options, handler http.Handler, logger *slog.Logger) *http
 		server.TLSConfig = options.TLS.Clone()
 		server.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
 		server.TLSConfig.MinVersion = max(server.TLSConfig.MinVersion, tls.VersionTLS12)
+		server.TLSConfig.DynamicRecordSizingDisabled = true // small first records help no answer that fits into a packet or two
 	}
 	return server
 }
@@ -155,7 +177,24 @@ func (e *Entrypoint) Addr() net.Addr { return e.listener.Addr() }
 
 // Serve serves until Shutdown or Close is called; then it returns nil at once, while Shutdown still waits.
 func (e *Entrypoint) Serve() error {
-	if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
+	failed := make(chan error, 1)
+	go func() {
+		err := e.server.Serve(e.http2)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		failed <- err
+		_ = e.listener.Close() // without HTTP/2 there is no entrypoint
+	}()
+	for {
+		c := e.listener.accept()
+		if c == nil {
+			break
+		}
+		go e.serveConn(c)
+	}
+	_ = e.http2.Close()
+	if err := <-failed; err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: serve %s: %w", e.name, e.Addr(), err)
 	}
 	return nil

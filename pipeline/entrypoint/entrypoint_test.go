@@ -214,3 +214,25 @@ func TestClose_FreesThePortOfAnEntrypointThatNeverServed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, again.Close())
 }
+
+func TestServe_TellsOfEachHandshake(t *testing.T) {
+	type told struct {
+		state tls.ConnectionState
+		err   error
+	}
+	options, _ := secure(t, func(http.ResponseWriter, *http.Request) {})
+	all := make(chan told, 10)
+	options.Handshake = func(state tls.ConnectionState, err error) { all <- told{state, err} }
+	e := serve(t, options)
+	for _, protocol := range []string{"h2", "http/1.1"} {
+		handshake(t, e, protocol)
+		got := receive(t, all)
+		assert.NoError(t, got.err)
+		assert.True(t, got.state.HandshakeComplete)
+		assert.Equal(t, protocol, got.state.NegotiatedProtocol)
+	}
+	c := dial(t, e)
+	_, err := c.Write([]byte("\x16\x03\x01\x00\x01x"))
+	require.NoError(t, err)
+	assert.Error(t, receive(t, all).err)
+}

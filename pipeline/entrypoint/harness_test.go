@@ -87,7 +87,7 @@ func secure(t *testing.T, handler http.HandlerFunc) (Options, *logged) {
 	return options, log
 }
 
-func selfSigned(t *testing.T) *tls.Certificate {
+func selfSigned(t testing.TB) *tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,15 +19,17 @@ type listener struct {
 	slots            chan struct{} // one is taken by each open connection; nil without a limit
 	log              *slog.Logger
 	trouble          trouble
+	gatherBuffers    *sync.Pool // of *gatherBuffer
 
 	closed    chan struct{}
 	closeOnce sync.Once
 	closeErr  error
 
-	mu       sync.Mutex
-	open     map[*conn]struct{}
-	full     bool // the limit was reached and said so
-	draining bool // no new connection is wanted
+	draining atomic.Bool // no new connection is wanted, and no further request on those that are open
+
+	mu   sync.Mutex
+	open map[*conn]struct{}
+	full bool // the limit was reached and said so
 }
 
 func newListener(inner net.Listener, options Options, log *slog.Logger) *listener {
@@ -37,6 +39,7 @@ func newListener(inner net.Listener, options Options, log *slog.Logger) *listene
 		limit:            options.MaxConnections,
 		log:              log,
 		trouble:          trouble{log: log, quiet: quietAfterTrouble},
+		gatherBuffers:    newGatherPool(),
 		closed:           make(chan struct{}),
 		open:             make(map[*conn]struct{}),
 	}
@@ -46,23 +49,23 @@ func newListener(inner net.Listener, options Options, log *slog.Logger) *listene
 	return l
 }
 
-// Accept waits for a connection and, before that, for room. It fails only when the listener is closed: whatever else
+// accept waits for a connection and, before that, for room. It gives nil only when the listener is closed: whatever else
 // goes wrong, such as too many open files, passes or is repeated, and the next try comes a little later.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *listener) accept() *conn {
 	if !l.takeSlot() {
-		return nil, net.ErrClosed
+		return nil
 	}
 	for {
 		accepted, err := l.Listener.Accept()
 		if err == nil {
 			if c := l.admit(accepted); c != nil {
-				return c, nil
+				return c
 			}
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {
 			l.freeSlot()
-			return nil, err
+			return nil
 		}
 		select {
 		case <-time.After(l.trouble.begin(err)):
@@ -72,23 +75,19 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // admit makes a connection of what was accepted; nil where none is wanted any more.
-func (l *listener) admit(accepted net.Conn) net.Conn {
+func (l *listener) admit(accepted net.Conn) *conn {
 	c := &conn{TCPConn: accepted.(*net.TCPConn), listener: l}
 	l.mu.Lock()
-	draining := l.draining
-	if !draining {
+	wanted := !l.draining.Load()
+	if wanted {
 		l.open[c] = struct{}{}
 	}
 	l.mu.Unlock()
-	if draining {
+	if !wanted {
 		_ = accepted.Close()
 		return nil
 	}
-	if l.tls == nil {
-		return c
-	}
-	c.beginHandshake(l.handshakeTimeout)
-	return tls.Server(c, l.tls)
+	return c
 }
 
 // Close stops accepting. Open connections stay.
@@ -150,23 +149,10 @@ func (l *listener) release(c *conn) {
 	l.freeSlot()
 }
 
-// observe is the server's ConnState hook: it learns on which connections a request has begun.
-func (l *listener) observe(nc net.Conn, state http.ConnState) {
-	if state == http.StateNew || state == http.StateClosed {
-		return
-	}
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	if c, ok := nc.(*conn); ok && c.phase.Load() == fresh {
-		c.phase.CompareAndSwap(fresh, used)
-	}
-}
-
-// closeFresh closes the connections on which no request has begun, those in a handshake too, and all that come from
-// now on.
-func (l *listener) closeFresh() {
-	l.closeIf(func(c *conn) bool { return c.phase.CompareAndSwap(fresh, dropped) })
+// drain closes the connections on which no request is being served, those in a handshake too, and all that come from now
+// on. The others end with their request.
+func (l *listener) drain() {
+	l.closeIf((*conn).drop)
 }
 
 func (l *listener) closeAll() {
@@ -175,7 +161,7 @@ func (l *listener) closeAll() {
 
 func (l *listener) closeIf(picked func(*conn) bool) {
 	l.mu.Lock()
-	l.draining = true
+	l.draining.Store(true)
 	var picks []*conn
 	for c := range l.open {
 		if picked(c) {

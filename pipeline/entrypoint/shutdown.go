@@ -34,9 +34,9 @@ func (e *Entrypoint) Shutdown(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(e.ending, cancel)()
 
-	// net/http would wait for a connection on which no request has begun, and drop its request when it comes.
-	e.listener.closeFresh()
-	if e.server.Shutdown(ctx) == nil && e.requests.wait(ctx) == nil {
+	_ = e.listener.Close()
+	e.listener.drain()
+	if e.server.Shutdown(ctx) == nil && e.requests.wait(ctx) == nil && e.connections.wait(ctx) == nil {
 		return e.Close()
 	}
 	err := e.Close()
@@ -51,9 +51,9 @@ func (e *Entrypoint) Close() error {
 	e.once.Do(func() {
 		e.cut = e.requests.inFlight()
 		e.end()
+		_ = e.listener.Close()
 		_ = e.server.Close()
-		_ = e.listener.Close() // the server knows it only after Serve
-		e.listener.closeAll()  // the server has forgotten those that were upgraded
+		e.listener.closeAll()
 	})
 	if e.cut > 0 {
 		return &CutOffError{Name: e.name, Requests: e.cut}

@@ -139,7 +139,7 @@ const (
 func AppendField(to []byte, name, value string) []byte {
 	to = append(to, name...)
 	to = append(to, ": "...)
-	if strings.ContainsAny(value, "\r\n") {
+	if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
 		value = strings.NewReplacer("\r", " ", "\n", " ").Replace(value)
 	}
 	to = append(to, value...)

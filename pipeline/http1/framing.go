@@ -15,18 +15,14 @@ const (
 // RequestLength says how long a request's content is: bytes, 0 where it has none, or [Chunked] (RFC 9112, section 6.3).
 // minor is that of its version. The error is a [*SyntaxError], or a [*CodingError].
 func RequestLength(header http.Header, minor int) (int64, error) {
-	return length(header, minor, 0)
+	return length(header["Content-Length"], header["Transfer-Encoding"], minor, 0)
 }
 
 // ResponseLength says how long the content of a final response is that answers a request with this method: bytes, 0
 // where it has none, [Chunked] or [UntilClose]. The fields are checked where they do not count, too: in the answer to
 // HEAD, and in a 204 or 304. The error is a [*SyntaxError] or a [*CodingError].
 func ResponseLength(method string, status int, header http.Header, minor int) (int64, error) {
-	n, err := length(header, minor, UntilClose)
-	if method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
-		n = 0
-	}
-	return n, err
+	return ContentLength(method, status, minor, header["Content-Length"], header["Transfer-Encoding"])
 }
 
 // A CodingError says that content has a transfer coding besides or in place of "chunked", which nobody asked for (RFC
@@ -35,12 +31,11 @@ type CodingError struct{}
 
 func (CodingError) Error() string { return `a Transfer-Encoding other than "chunked"` }
 
-func length(header http.Header, minor int, unknown int64) (int64, error) {
-	lengths, codings := header["Content-Length"], header["Transfer-Encoding"]
+func length(lengths, codings []string, minor int, unknown int64) (int64, error) {
 	switch {
-	case codings != nil:
+	case len(codings) > 0:
 		switch {
-		case lengths != nil:
+		case len(lengths) > 0:
 			return 0, malformed("both Content-Length and Transfer-Encoding")
 		case minor == 0:
 			return 0, malformed("Transfer-Encoding in HTTP/1.0")
@@ -52,7 +47,7 @@ func length(header http.Header, minor int, unknown int64) (int64, error) {
 		return Chunked, nil
 	case len(lengths) > 1:
 		return 0, malformed("more than one Content-Length")
-	case lengths != nil:
+	case len(lengths) > 0:
 		return parseLength(lengths[0])
 	}
 	return unknown, nil

@@ -79,7 +79,7 @@ func TestServer_HangsUntilItIsMendedOrStopped(t *testing.T) {
 			_, _, err := get(t, c, s.Directory())
 			ended <- err
 		}()
-		require.Eventually(t, func() bool { return s.Requests("") == n+1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return s.Requests("") == n+1 }, 30*time.Second, time.Millisecond)
 		require.Empty(t, ended)
 		end(mend)
 		require.Error(t, <-ended)

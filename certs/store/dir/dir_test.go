@@ -91,7 +91,7 @@ func TestLock_OfAProcessThatIsKilledIsFree(t *testing.T) {
 	_, err = s.Lock(short, "app.example.com")
 	require.ErrorIs(t, err, context.DeadlineExceeded, "while the process lives")
 	kill() // SIGKILL
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	lock, err := s.Lock(ctx, "app.example.com")
 	require.NoError(t, err)

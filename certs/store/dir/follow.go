@@ -16,18 +16,10 @@ func (s *Store) Follow(ctx context.Context, prefix string, changed func([]store.
 		return fmt.Errorf("follow %s: %w", s.dir, err)
 	}
 	v := &view{store: s, dirs: map[string]*listing{}, odd: map[string]string{}}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(s.poll)
 	defer timer.Stop()
 	told, away := false, false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		if ctx.Err() != nil { // select picks by chance where both are ready
-			return nil
-		}
+	for ctx.Err() == nil {
 		news, err := v.look(strings.TrimSuffix(prefix, "/"))
 		switch {
 		case err != nil && !away:
@@ -43,5 +35,10 @@ func (s *Store) Follow(ctx context.Context, prefix string, changed func([]store.
 			changed(v.records())
 		}
 		timer.Reset(s.poll)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
 	}
+	return nil
 }

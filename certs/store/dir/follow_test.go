@@ -57,7 +57,7 @@ func (f *follower) state() (lines string, calls int) {
 
 func (f *follower) await(t *testing.T, want string) {
 	t.Helper()
-	require.Eventually(t, func() bool { lines, calls := f.state(); return calls > 0 && lines == want }, 20*time.Second,
+	require.Eventually(t, func() bool { lines, calls := f.state(); return calls > 0 && lines == want }, 30*time.Second,
 		5*time.Millisecond, want)
 }
 
@@ -82,7 +82,7 @@ func TestFollow_KeepsQuietWhileTheDirectoryIsAwayAndGoesOnWhenItIsBack(t *testin
 				// Between the two steps the prefix is not there, which is well; so this is what comes last.
 				write(t, moved, "", 0o600)
 			}
-			require.Eventually(t, func() bool { return log.count("cannot be read") == 1 }, 20*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return log.count("cannot be read") == 1 }, 30*time.Second, 5*time.Millisecond)
 			lines, calls := f.state()
 			if away == "." {
 				assert.Equal(t, "a=1", lines)
@@ -110,7 +110,7 @@ func TestFollow_OneFileThatCannotBeUsedHoldsUpNoOther(t *testing.T) {
 	f.await(t, "a=1 c=1")
 	assert.Equal(t, 1, log.count("cannot be used"))
 	require.NoError(t, os.Remove(filepath.Join(path, "certs/b")))
-	require.Eventually(t, func() bool { return log.count("no longer in the way") == 1 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return log.count("no longer in the way") == 1 }, 30*time.Second, 5*time.Millisecond)
 	save(t, s, "certs/b", "1")
 	f.await(t, "a=1 b=1 c=1")
 	assert.Equal(t, 1, log.count("cannot be used"))

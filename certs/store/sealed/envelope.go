@@ -2,7 +2,6 @@ package sealed
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -19,18 +18,20 @@ const (
 	tagSize    = 16
 )
 
-// Overhead is the number of bytes by which a sealed record is longer than its value.
+// Overhead is the number of bytes by which a sealed record is longer than its value. It is less than [store.Sealing].
 const Overhead = headerSize + nonceSize + tagSize
+
+const _ = uint(store.Sealing - Overhead) // does not compile where that is not so
 
 // Why a record does not open. They come in an *[Error]: compare with [errors.Is].
 var (
-	// ErrSealed says that the key which a record is sealed with is not given, or the way in which it is sealed not
-	// known.
-	ErrSealed = errors.New("sealed with another key")
+	// ErrSealed is [store.ErrSealed]: the key which a record is sealed with is not given, or the way in which it is sealed
+	// not known.
+	ErrSealed = store.ErrSealed
 
-	// ErrDamaged says that the key is given, and does not open the record: it was changed since it was written, or is
-	// that of another name.
-	ErrDamaged = errors.New("damaged")
+	// ErrDamaged is [store.ErrDamaged]: the key is given, and does not open the record, which was changed since it was
+	// written, or is that of another name.
+	ErrDamaged = store.ErrDamaged
 )
 
 // An Error says which record does not open, and why.
@@ -71,22 +72,21 @@ func (k Key) seal(record string, value []byte) []byte {
 // A ring is the keys that are given, that which seals first.
 type ring []Key
 
-// open gives the value of a record as the store has it. One that is not sealed is its own value. With an error, which
-// is an *Error, it gives what is there.
+// open gives the value of a record as the store has it, or an *Error. One that is not sealed is its own value.
 func (r ring) open(record store.Record) ([]byte, error) {
 	if !bytes.HasPrefix(record.Value, []byte(magic)) {
 		return record.Value, nil
 	}
 	if !bytes.HasPrefix(record.Value, []byte(form)) {
-		return record.Value, r.fail(record.Key, "", ErrSealed)
+		return nil, r.fail(record.Key, "", ErrSealed)
 	}
 	if len(record.Value) < Overhead || record.Value[headerSize-1] != '\n' {
-		return record.Value, r.fail(record.Key, "", ErrDamaged)
+		return nil, r.fail(record.Key, "", ErrDamaged)
 	}
 	header := string(record.Value[:headerSize])
 	id := header[len(form) : headerSize-1]
 	if !isID(id) { // nobody's key: no other instance can have sealed it
-		return record.Value, r.fail(record.Key, "", ErrDamaged)
+		return nil, r.fail(record.Key, "", ErrDamaged)
 	}
 	why := ErrSealed
 	for _, key := range r {
@@ -99,13 +99,16 @@ func (r ring) open(record store.Record) ([]byte, error) {
 		}
 		why = ErrDamaged
 	}
-	return record.Value, r.fail(record.Key, id, why)
+	return nil, r.fail(record.Key, id, why)
 }
 
 func (r ring) fail(record, id string, why error) error {
-	var given []string
+	return &Error{Record: record, KeyID: id, Given: r.ids(), Err: why}
+}
+
+func (r ring) ids() (ids []string) {
 	for _, key := range r {
-		given = append(given, key.ID())
+		ids = append(ids, key.ID())
 	}
-	return &Error{Record: record, KeyID: id, Given: given, Err: why}
+	return ids
 }

@@ -6,8 +6,7 @@ import (
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
-// Follow is as [store.Store] says. A record that does not open is told with what is there as its value, which is no
-// JSON.
+// Follow is as [store.Store] says. The Err of a record that does not open is an *[Error].
 func (s *Store) Follow(ctx context.Context, prefix string, changed func([]store.Record)) error {
 	if !seals(prefix) {
 		return s.inner.Follow(ctx, prefix, changed)
@@ -19,31 +18,26 @@ func (s *Store) Follow(ctx context.Context, prefix string, changed func([]store.
 // A view is what one Follow has opened, so that a change of one record does not open all of them again.
 type view struct {
 	store *Store
-	known map[string]opened // by key
-}
-
-type opened struct {
-	record store.Record
-	err    error
+	known map[string]store.Record // by key
 }
 
 func (v *view) open(records []store.Record) []store.Record {
 	told := make([]store.Record, 0, len(records))
-	known := make(map[string]opened, len(records))
+	known := make(map[string]store.Record, len(records))
 	for _, record := range records {
 		was, before := v.known[record.Key]
-		is := was
-		if !before || was.record.Version != record.Version {
-			is = opened{record: record}
-			is.record.Value, is.err = v.store.keys.open(record)
-			v.report(record.Key, was.err, is.err)
+		if before && was.Version == record.Version {
+			record = was
+		} else {
+			record.Value, record.Err = v.store.keys.open(record)
+			v.report(record.Key, was.Err, record.Err)
 		}
-		known[record.Key] = is
-		told = append(told, is.record)
+		known[record.Key] = record
+		told = append(told, record)
 	}
 	for key, was := range v.known {
 		if _, there := known[key]; !there {
-			v.report(key, was.err, nil) // it is gone, which is well too
+			v.report(key, was.Err, nil) // it is gone, which is well too
 		}
 	}
 	v.known = known

@@ -2,6 +2,7 @@ package sealed_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -10,19 +11,26 @@ import (
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
-func TestFollow_TellsRecordsThatDoNotOpenAsTheyAre(t *testing.T) {
+func TestFollow_TellsOfARecordThatDoesNotOpenWhyThatIs(t *testing.T) {
 	inner := openDir(t, t.TempDir())
 	save(t, wrap(t, inner, key(t, 'a')), "certs/a", "one")
 	save(t, wrap(t, inner, key(t, 'b')), "certs/b", "two")
 	save(t, inner, "certs/c", "three")
+	save(t, inner, "certs/d", load(t, inner, "certs/a"))
 	theirs, err := inner.Load(t.Context(), "certs/b")
 	require.NoError(t, err)
 
 	told := next(t, follow(t, wrap(t, inner, key(t, 'a')), "certs/"))
-	require.Len(t, told, 3)
-	assert.Equal(t, "one", string(told[0].Value))
-	assert.Equal(t, theirs, told[1])
-	assert.Equal(t, "three", string(told[2].Value))
+	require.Len(t, told, 4)
+	for at, value := range map[int]string{0: "one", 2: "three"} {
+		assert.Equal(t, value, string(told[at].Value))
+		assert.NoError(t, told[at].Err)
+	}
+	assert.ErrorIs(t, told[1].Err, store.ErrSealed)
+	assert.ErrorContains(t, told[1].Err, key(t, 'b').ID())
+	assert.Equal(t, store.Record{Key: "certs/b", Version: theirs.Version, Err: told[1].Err}, told[1])
+	assert.ErrorIs(t, told[3].Err, store.ErrDamaged)
+	assert.Empty(t, told[3].Value)
 }
 
 func TestFollow_LogsOnceThatARecordDoesNotOpenAndOnceThatItDoes(t *testing.T) {
@@ -60,16 +68,18 @@ func TestFollow_LogsOnceThatARecordDoesNotOpenAndOnceThatItDoes(t *testing.T) {
 }
 
 func TestFollow_TellsWithinASecondOfARecordThatIsSealedAnew(t *testing.T) {
-	inner := openDir(t, t.TempDir())
-	s := wrap(t, inner, key(t, 'b'))
-	save(t, wrap(t, inner, key(t, 'a')), "certs/a", "one")
-	told := follow(t, s, "certs/")
-	assert.NotEqual(t, "one", string(next(t, told)[0].Value))
-	changing := wrap(t, inner, key(t, 'b'), key(t, 'a'))
-	begin := time.Now()
-	copied, err := store.Copy(t.Context(), changing, changing, "certs/")
-	require.NoError(t, err)
-	assert.Equal(t, 1, copied)
-	assert.Equal(t, "one", string(next(t, told)[0].Value))
-	assert.Less(t, time.Since(begin), time.Second)
+	synctest.Test(t, func(t *testing.T) {
+		inner := simulatedDir(t, t.TempDir())
+		s := wrap(t, inner, key(t, 'b'))
+		save(t, wrap(t, inner, key(t, 'a')), "certs/a", "one")
+		told := follow(t, s, "certs/")
+		assert.NotEqual(t, "one", string(next(t, told)[0].Value))
+		changing := wrap(t, inner, key(t, 'b'), key(t, 'a'))
+		begin := time.Now()
+		copied, err := store.Copy(t.Context(), changing, changing, "certs/")
+		require.NoError(t, err)
+		assert.Equal(t, 1, copied)
+		assert.Equal(t, "one", string(next(t, told)[0].Value))
+		assert.Less(t, time.Since(begin), time.Second)
+	})
 }

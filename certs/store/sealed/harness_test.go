@@ -18,7 +18,7 @@ import (
 	"github.com/tricot-proxy/tricot/certs/store/sealed"
 )
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // raw gives the bytes of a key.
 func raw(fill byte) []byte { return bytes.Repeat([]byte{fill}, 32) }
@@ -123,54 +123,3 @@ func (l *logbook) String() string {
 }
 
 func (l *logbook) count(text string) int { return strings.Count(l.String(), text) }
-
-// A roomy store is a directory that takes as much more as sealing adds, which the contract's tests want: what is too
-// much for the directory it keeps in memory.
-type roomy struct {
-	*dir.Store
-	rest *sync.Map // by key: what the directory does not have of the value
-}
-
-func (r roomy) Load(ctx context.Context, key string) (store.Record, error) {
-	record, err := r.Store.Load(ctx, key)
-	if rest, there := r.rest.Load(key); there && err == nil {
-		record.Value = append(record.Value, rest.([]byte)...)
-	}
-	return record, err
-}
-
-func (r roomy) Save(ctx context.Context, record store.Record) (store.Record, error) {
-	return r.save(ctx, record, r.Store.Save)
-}
-
-func (r roomy) Lock(ctx context.Context, name string) (store.Lock, error) {
-	held, err := r.Store.Lock(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return roomyLock{held, r}, nil
-}
-
-func (r roomy) save(ctx context.Context, record store.Record,
-	write func(context.Context, store.Record) (store.Record, error)) (store.Record, error) {
-
-	whole := record.Value
-	if more := len(whole) - store.MaxValue; more > 0 && more <= sealed.Overhead {
-		record.Value = whole[:store.MaxValue]
-	}
-	saved, err := write(ctx, record)
-	if err == nil && len(record.Value) < len(whole) {
-		r.rest.Store(record.Key, whole[len(record.Value):])
-	}
-	saved.Value = whole
-	return saved, err
-}
-
-type roomyLock struct {
-	store.Lock
-	roomy roomy
-}
-
-func (l roomyLock) Save(ctx context.Context, record store.Record) (store.Record, error) {
-	return l.roomy.save(ctx, record, l.Lock.Save)
-}

@@ -147,22 +147,24 @@ func TestKeeper_WithoutTheRightKeyNeverAsksTheIssuerAndTouchesNothing(t *testing
 				looks := &counted{Store: simulatedDir(t, path), key: "certs/" + host}
 				wrong, _ := keeper(t, wrapLogged(t, looks, log, keys...), i, log, host, "new.example.com")
 				await(t, wrong, i, "new.example.com") // one name holds up no other
-				<-time.After(10 * time.Minute)
-				assert.Greater(t, looks.loads.Load(), int32(3), "it goes on trying")
+				<-time.After(2 * time.Hour)
+				assert.Zero(t, looks.loads.Load(), "nothing is tried")
 				assert.Equal(t, 1, i.count(host), "asked by the one with the key")
 				assert.Equal(t, before, load(t, inner, "certs/"+host))
 				_, ours := served(t, wrong, i, host)
 				assert.False(t, ours)
 				said := "the record certs/" + host + " is sealed with the encryption key " + key(t, 'a').ID()
-				assert.Equal(t, 1, log.count("cannot be opened"), log)
-				assert.Equal(t, 1, log.count("no certificate can be had"), log)
+				assert.Equal(t, 1, log.count("a record of the certificate store cannot be opened"), log)
+				assert.Equal(t, 1, log.count("cannot be opened: it is neither served nor replaced"), log)
 				assert.Equal(t, 2, log.count(said), log)
+				assert.Zero(t, log.count("will be replaced"), log)
 
 				// Somebody who has the key gives the record to those who have the other, or none.
 				_, err := store.Copy(t.Context(), wrap(t, inner, append(keys, key(t, 'a'))...), to(t, inner, keys), "certs/")
 				require.NoError(t, err)
 				assert.Equal(t, leaf.SerialNumber, await(t, wrong, i, host).SerialNumber)
 				assert.Equal(t, 1, i.count(host))
+				assert.Equal(t, 1, log.count("has its certificate after all"), log)
 			})
 		})
 	}
@@ -185,11 +187,120 @@ func TestKeeper_ServesWhatItHasWhenARecordIsSealedWithAKeyThatItHasNot(t *testin
 		_, err := store.Copy(t.Context(), both, both, "certs/")
 		require.NoError(t, err)
 		<-time.After(10 * time.Minute)
-		assert.Equal(t, 1, log.count("cannot be opened"), log)
+		assert.Equal(t, 1, log.count("a record of the certificate store cannot be opened"), log)
+		assert.Zero(t, log.count("will be replaced"), log)
 		still, _ := served(t, k, i, host)
 		assert.Equal(t, leaf.SerialNumber, still.SerialNumber)
 		assert.Equal(t, 1, i.count(host))
 	})
+}
+
+// damage changes the last byte of what is sealed under a key.
+func damage(t *testing.T, inner store.Store, key string) {
+	t.Helper()
+	text := []byte(load(t, inner, key))
+	text[len(text)-1] ^= 1
+	save(t, inner, key, string(text))
+}
+
+func TestKeeper_ReplacesADamagedRecord(t *testing.T) {
+	for name, running := range map[string]bool{"that it finds at its start": false, "that is damaged while it runs": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner, i, log := simulatedDir(t, t.TempDir()), newIssuer(t), &logbook{}
+				s := wrap(t, inner, key(t, 'a'))
+				first, stop := keeper(t, s, i, log, host)
+				old := await(t, first, i, host)
+				if !running {
+					stop()
+				}
+				damage(t, inner, "certs/"+host)
+				if !running {
+					first, _ = keeper(t, s, i, log, host)
+				}
+				<-time.After(30 * time.Second)
+				leaf, ours := served(t, first, i, host)
+				require.True(t, ours)
+				assert.NotEqual(t, old.SerialNumber, leaf.SerialNumber)
+				assert.Equal(t, 2, i.count(host))
+				assert.Contains(t, load(t, s, "certs/"+host), "PRIVATE KEY")
+				assert.Equal(t, 1, log.count("cannot be served and will be replaced"), log)
+				assert.Equal(t, 1, log.count("the sealed record certs/"+host+" is damaged"), log)
+				assert.Zero(t, log.count("no certificate can be had"), log)
+			})
+		})
+	}
+}
+
+func TestKeeper_TakesADamagedFailureForNoneAndReplacesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, i := simulatedDir(t, t.TempDir()), newIssuer(t)
+		s := wrap(t, inner, key(t, 'a'))
+		next, err := time.Now().Add(time.Hour).MarshalText()
+		require.NoError(t, err)
+		save(t, s, "failures/"+host, `{"attempts": 9, "last_error": "no", "next_try": "`+string(next)+`"}`)
+		damage(t, inner, "failures/"+host)
+		k, stop := keeper(t, s, wrongName{i}, &logbook{}, host)
+		<-time.After(time.Second)
+		assert.Contains(t, load(t, s, "failures/"+host), `"attempts":1`)
+		_, ours := served(t, k, i, host)
+		assert.False(t, ours)
+		stop()
+
+		damage(t, inner, "failures/"+host)
+		k, _ = keeper(t, s, i, &logbook{}, host)
+		await(t, k, i, host)
+		<-time.After(time.Second)
+		_, err = s.Load(t.Context(), "failures/"+host)
+		assert.ErrorIs(t, err, store.ErrNotFound, "cleared away by the success")
+	})
+}
+
+// wrongName signs for another name than it was asked for.
+type wrongName struct{ *issuer }
+
+func (w wrongName) Issue(ctx context.Context, _ string) (certs.Pair, error) {
+	return w.issuer.Issue(ctx, "wrong.example.com")
+}
+
+func TestKeeper_AsksForNothingWhereAFailureIsSealedWithAKeyThatItHasNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, i, log := simulatedDir(t, t.TempDir()), newIssuer(t), &logbook{}
+		save(t, wrap(t, inner, key(t, 'a')), "failures/"+host, `{"attempts": 9, "last_error": "no"}`)
+		before := load(t, inner, "failures/"+host)
+		keeper(t, wrapLogged(t, inner, log, key(t, 'b')), i, log, host)
+		<-time.After(time.Hour)
+		assert.Zero(t, i.count(host))
+		assert.Equal(t, before, load(t, inner, "failures/"+host))
+		assert.Equal(t, 1, log.count("no certificate can be had"), log)
+	})
+}
+
+func TestRenew_ReplacesADamagedRecordAndLeavesOneThatOthersHaveTheKeyOf(t *testing.T) {
+	inner, i := openDir(t, t.TempDir()), newIssuer(t)
+	s := wrap(t, inner, key(t, 'a'))
+	renew := func(s store.Store) error {
+		k, err := certs.New(certs.Options{Store: s, Issuer: i})
+		require.NoError(t, err)
+		return k.Renew(t.Context(), host)
+	}
+	require.NoError(t, renew(s))
+	damage(t, inner, "certs/"+host)
+	list, err := certs.List(t.Context(), s, time.Now())
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	assert.Contains(t, list[0].Problem, "is damaged")
+	require.NoError(t, renew(s))
+	assert.Contains(t, load(t, s, "certs/"+host), "PRIVATE KEY")
+
+	before := load(t, inner, "certs/"+host)
+	other := wrap(t, inner, key(t, 'b'))
+	list, err = certs.List(t.Context(), other, time.Now())
+	require.NoError(t, err)
+	assert.Contains(t, list[0].Problem, "is sealed with the encryption key "+key(t, 'a').ID())
+	assert.ErrorIs(t, renew(other), sealed.ErrSealed)
+	assert.Equal(t, before, load(t, inner, "certs/"+host))
+	assert.Equal(t, 2, i.count(host))
 }
 
 func TestLocalAuthority_IsNotReplacedByWhoHasNotItsKey(t *testing.T) {

@@ -21,9 +21,9 @@
 // write to the store from deleting a record, putting back an older one, or putting an unsealed one in its place.
 //
 // A record that is sealed with a key that is not given is touched by no method: Load, Save and Delete return
-// [ErrSealed], and Follow tells it as it is, still sealed. To its readers it is there and unreadable, never missing:
-// who would replace it looks with Load first, and gets the error. As this holds with no key as well, sealing does not
-// end by leaving the key out. The way back is [store.Copy] from the store with its key: to another place, wrapped with
+// [ErrSealed], with which Follow tells it. To its readers it is there and unreadable, never missing: who would replace it
+// looks with Load first, and gets the error. As this holds with no key as well, sealing does not end by leaving the key
+// out. The way back is [store.Copy] from the store with its key: to another place, wrapped with
 // no key, or to the same place, not wrapped.
 //
 // # A sealed record
@@ -62,8 +62,7 @@ func seals(key string) bool {
 	return first != public
 }
 
-// A Store is a [store.Store] that keeps its records sealed in another one. A version is that of the sealed record. The
-// largest value is [Overhead] bytes shorter than the largest that the other store takes.
+// A Store is a [store.Store] that keeps its records sealed in another one. A version is that of the sealed record.
 type Store struct {
 	inner store.Store
 	keys  ring
@@ -90,8 +89,10 @@ func Wrap(inner store.Store, log *slog.Logger, keys ...Key) (*Store, error) {
 	return &Store{inner: inner, keys: append(ring(nil), keys...), log: log}, nil
 }
 
-// Load is as [store.Store] says. A record that does not open is an *[Error], which is [ErrSealed] or [ErrDamaged]; with
-// the latter comes the record without its value, so that who can make another may replace it.
+// KeyIDs gives the [Key.ID] of each key, that which seals first; none: nothing is sealed.
+func (s *Store) KeyIDs() []string { return s.keys.ids() }
+
+// Load is as [store.Store] says. The error for a record that does not open is an *[Error].
 func (s *Store) Load(ctx context.Context, key string) (store.Record, error) {
 	record, err := s.inner.Load(ctx, key)
 	if err != nil || !seals(key) {

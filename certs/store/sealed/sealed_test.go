@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,35 +12,20 @@ import (
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/sealed"
-	"github.com/tricot-proxy/tricot/certs/store/storetest"
 )
-
-func TestStore_KeepsTheContract(t *testing.T) {
-	a, b := key(t, 'a'), key(t, 'b')
-	for name, handles := range map[string][][]sealed.Key{ // the keys of the handles on one place, in turn
-		"WithNoKey":                  {{}},
-		"WithOneKey":                 {{a}},
-		"WithTwoKeys":                {{a, b}},
-		"InTheMiddleOfAChangeOfKeys": {{a, b}, {b, a}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) func() store.Store {
-				path, rest, opened := t.TempDir(), &sync.Map{}, 0
-				return func() store.Store {
-					keys := handles[opened%len(handles)]
-					opened++
-					return wrap(t, roomy{openDir(t, path), rest}, keys...)
-				}
-			})
-		})
-	}
-}
 
 func TestWrap_RefusesAnEmptyKeyAndNoStore(t *testing.T) {
 	_, err := sealed.Wrap(openDir(t, t.TempDir()), nil, key(t, 'a'), sealed.Key{})
 	assert.ErrorContains(t, err, "key 2 of 2 is empty")
 	_, err = sealed.Wrap(nil, nil, key(t, 'a'))
 	assert.ErrorContains(t, err, "no store")
+}
+
+func TestKeyIDs_NamesTheKeyThatSealsFirst(t *testing.T) {
+	a, b := key(t, 'a'), key(t, 'b')
+	inner := openDir(t, t.TempDir())
+	assert.Equal(t, []string{b.ID(), a.ID()}, wrap(t, inner, b, a).KeyIDs())
+	assert.Empty(t, wrap(t, inner).KeyIDs())
 }
 
 func TestSave_SealsAllButChallenges(t *testing.T) {
@@ -103,17 +87,6 @@ func TestSave_GivesTheVersionOfTheInnerStore(t *testing.T) {
 	there, err := inner.Load(t.Context(), "certs/app")
 	require.NoError(t, err)
 	assert.Equal(t, there.Version, saved.Version)
-}
-
-func TestSave_TakesAllThatFitsWithTheSeal(t *testing.T) {
-	s := wrap(t, openDir(t, t.TempDir()), key(t, 'a'))
-	fits := strings.Repeat("x", store.MaxValue-sealed.Overhead)
-	save(t, s, "certs/app", fits)
-	assert.Equal(t, fits, load(t, s, "certs/app"))
-	_, err := s.Save(t.Context(), store.Record{Key: "certs/large", Value: []byte(fits + "x")})
-	require.Error(t, err)
-	_, err = s.Load(t.Context(), "certs/large")
-	assert.ErrorIs(t, err, store.ErrNotFound)
 }
 
 func TestStore_ReadsUnsealedRecordsAndSealsThemAtTheirNextWrite(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 
 // patience is how long a test waits for what has to come. It is much, so that a busy machine fails no test; what the
 // contract says about time is measured apart.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // Run tests an implementation. fresh is called once for each test, for several at once: it makes a place with nothing in it, for which t's
 // Cleanup is the end, and gives a function that opens one more handle on it, as another process would. That may be
@@ -143,7 +143,7 @@ func values(t *testing.T, open func() store.Store) {
 
 func tooLarge(t *testing.T, open func() store.Store) {
 	s := open()
-	_, err := s.Save(t.Context(), store.Record{Key: "certs/a", Value: make([]byte, store.MaxValue+1)})
+	_, err := s.Save(t.Context(), store.Record{Key: "certs/a", Value: make([]byte, store.MaxValue+store.Sealing+1)})
 	require.Error(t, err)
 	_, err = s.Load(t.Context(), "certs/a")
 	assert.ErrorIs(t, err, store.ErrNotFound)

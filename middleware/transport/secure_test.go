@@ -118,18 +118,3 @@ func TestConnectionKey_DiffersForEachPair(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkTransport(b *testing.B) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(make([]byte, 1024)) }))
-	defer server.Close()
-	stage, err := New(Options{})
-	require.NoError(b, err)
-	handler := stage(nil)
-	backend := &pipeline.Backend{Scheme: pipeline.HTTP, Address: server.Listener.Addr().String()}
-	b.ReportAllocs()
-	for b.Loop() {
-		state, w, r := pipeline.Enter(httptest.NewRecorder(), httptest.NewRequest("GET", "http://app.example/", nil))
-		state.Backend = backend
-		handler.ServeHTTP(w, r)
-	}
-}

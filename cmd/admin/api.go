@@ -1,0 +1,124 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// The bounds of a part of a list.
+const (
+	defaultLimit = 100
+	maxLimit     = 10_000
+)
+
+func (s *site) status(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, http.StatusOK, s.Status())
+}
+
+func (s *site) services(w http.ResponseWriter, r *http.Request) {
+	answerPart(s, w, r, "services", s.Services(), func(service Service, search string) bool {
+		return contains(search, service.Service, service.ID, service.Node, service.Address, strings.Join(service.Tags, "\n"))
+	})
+}
+
+func (s *site) routes(w http.ResponseWriter, r *http.Request) {
+	answerPart(s, w, r, "routes", s.Routes(), matchesRoute)
+}
+
+func matchesRoute(route Route, search string) bool {
+	if contains(search, route.Host+route.Path) {
+		return true
+	}
+	for _, b := range route.Backends {
+		if contains(search, b.Service, b.ID, b.Node, b.Site, b.URL, b.State) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *site) certificates(w http.ResponseWriter, r *http.Request) {
+	answerPart(s, w, r, "certificates", s.Certificates(), func(c Certificate, search string) bool {
+		return contains(search, c.Name, c.State, c.Issuer, c.Problem)
+	})
+}
+
+func (s *site) problems(w http.ResponseWriter, r *http.Request) {
+	answerPart(s, w, r, "problems", s.Problems(), func(p Problem, search string) bool {
+		return contains(search, p.Kind, p.Subject, p.Reason)
+	})
+}
+
+func (s *site) settings(w http.ResponseWriter, r *http.Request) {
+	answerPart(s, w, r, "settings", s.Settings(), func(set Setting, search string) bool {
+		return contains(search, set.Key, set.Source)
+	})
+}
+
+func (s *site) explain(w http.ResponseWriter, r *http.Request) {
+	url := r.URL.Query().Get("url")
+	if url == "" {
+		s.refuse(w, "url is missing: /api/explain?url=https://app.example.com/path")
+		return
+	}
+	decision, err := s.Explain(url)
+	if err != nil {
+		s.refuse(w, err.Error())
+		return
+	}
+	s.answer(w, http.StatusOK, decision)
+}
+
+func (s *site) refuse(w http.ResponseWriter, reason string) {
+	s.answer(w, http.StatusBadRequest, map[string]string{"error": reason})
+}
+
+// answerPart sends the part of a list that the query asks for: what matches search, from offset on, limit of it at most.
+// The numbers beside it are those of all, and of all that match.
+func answerPart[T any](s *site, w http.ResponseWriter, r *http.Request, name string, all []T, matches func(T, string) bool) {
+	query := r.URL.Query()
+	offset, err := number(query.Get("offset"), 0, 1<<31)
+	if err != nil {
+		s.refuse(w, "offset: "+err.Error())
+		return
+	}
+	limit, err := number(query.Get("limit"), defaultLimit, maxLimit)
+	if err != nil {
+		s.refuse(w, "limit: "+err.Error())
+		return
+	}
+	part, matched, search := make([]T, 0, min(limit, len(all))), 0, strings.ToLower(query.Get("search"))
+	for _, one := range all {
+		if search != "" && !matches(one, search) {
+			continue
+		}
+		if matched >= offset && len(part) < limit {
+			part = append(part, one)
+		}
+		matched++
+	}
+	s.answer(w, http.StatusOK, map[string]any{"total": len(all), "matched": matched, "offset": offset, name: part})
+}
+
+func number(text string, byDefault, most int) (int, error) {
+	if text == "" {
+		return byDefault, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > most {
+		return 0, fmt.Errorf("%q is not a number from 0 to %d", text, most)
+	}
+	return n, nil
+}
+
+// contains looks for search, in lower case, in any of the texts.
+func contains(search string, texts ...string) bool {
+	for _, text := range texts {
+		if strings.Contains(strings.ToLower(text), search) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/tricot-proxy/tricot/pipeline"
+)
+
+// What a backend is offered over TLS (ALPN, RFC 7301).
+const (
+	protocolHTTP2 = "h2"
+	protocolHTTP1 = "http/1.1"
+)
+
+// dial opens a connection that is counted, and good for what the key says.
+func (cs *Connections) dial(ctx context.Context, to key, protocols ...string) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, cs.options.ConnectTimeout)
+	defer cancel()
+	conn, err := cs.options.Dial(ctx, "tcp", to.address)
+	if err != nil {
+		return nil, err
+	}
+	cs.opened.Add(1)
+	cs.open.Add(1)
+	tcp := &counted{Conn: conn, open: &cs.open}
+	c := &connection{Conn: conn, tcp: tcp, probe: newProbe(conn), born: time.Now(), cut: func() { tcp.Close() }}
+	if to.scheme != pipeline.HTTPS {
+		return c, nil
+	}
+	below := net.Conn(tcp)
+	if c.probe != nil {
+		c.probe.Conn = tcp
+		below = c.probe
+	}
+	secure := tls.Client(below, &tls.Config{
+		ServerName:         to.name, // crypto/tls leaves an IP address out
+		NextProtos:         protocols,
+		InsecureSkipVerify: true, // what the tag promises
+	})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		c.cut()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.Conn, c.secure = secure, true
+	return c, nil
+}
+
+// counted is a connection that counts its end.
+type counted struct {
+	net.Conn
+	open  *atomic.Int64
+	ended atomic.Bool
+}
+
+func (c *counted) Close() error {
+	if c.ended.CompareAndSwap(false, true) {
+		c.open.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
+// protocol gives what the backend chose over TLS; empty where it chose none.
+func (c *connection) protocol() string {
+	if secure, ok := c.Conn.(*tls.Conn); ok {
+		return secure.ConnectionState().NegotiatedProtocol
+	}
+	return ""
+}
+
+// serverName gives the name to ask the backend for: the one that the client asked for, else the backend's own.
+func serverName(r *http.Request, to *pipeline.Backend) string {
+	if name, ok := pipeline.Host(r); ok {
+		return name
+	}
+	host, _, _ := net.SplitHostPort(to.Address)
+	return host
+}

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/tricot-proxy/tricot/pipeline"
+)
+
+// overHTTP2 has the request answered over HTTP/2, or over HTTP/1.1 where the backend turns out to speak nothing else.
+func (x *exchange) overHTTP2(s *shelf) {
+	now := time.Now()
+	s.use(now)
+	attempt := newAttempt(x.w, x.r, x.body)
+	x.state.Sent = now
+	response, first, err := x.http2.roundTrip(outgoing(x.r, x.state.Backend, x.body, x.trusted), s, attempt)
+	attempt.end()
+	switch {
+	case errors.Is(err, errChoseHTTP1):
+		s.http1.Store(true)
+		if x.body != nil {
+			x.body.wait = nil
+		}
+		x.overHTTP1(s, first)
+	case err != nil:
+		x.fail(attempt.failure(err))
+	default:
+		defer response.Body.Close()
+		x.answer(response)
+	}
+}
+
+// outgoing is the request that a backend gets for r. Its target stands in RequestURI.
+func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, trusted peers) *http.Request {
+	header := make(http.Header, len(r.Header)+6)
+	for name, values := range r.Header {
+		header[name] = values
+	}
+	removeHopByHop(header)
+	delete(header, "Content-Length") // as ContentLength below
+	if !r.ProtoAtLeast(1, 1) {
+		delete(header, "Expect") // RFC 9110, section 10.1.1
+	}
+	if pipeline.HasToken(r.Header["Te"], "trailers") {
+		header["Te"] = []string{"trailers"}
+	}
+	if _, ok := header["User-Agent"]; !ok {
+		header["User-Agent"] = nil // or net/http puts its own name in
+	}
+	setForwarded(header, r, trusted)
+
+	out := &http.Request{
+		Method:     r.Method,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     header,
+		Host:       r.Host,
+		RequestURI: pipeline.Target(r),
+	}
+	if out.Host == "" {
+		out.Host = backend.Address // every request has one
+	}
+	if body != nil {
+		out.Body, out.GetBody, out.ContentLength, out.Trailer = body, body.again, r.ContentLength, body.trailers
+	}
+	return out.WithContext(r.Context())
+}
+
+// answer sends the backend's answer to the client.
+func (x *exchange) answer(response *http.Response) {
+	x.state.Answered = time.Now()
+	removeHopByHop(response.Header)
+	header := x.w.Header()
+	add(header, response.Header)
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil // or the server guesses one
+	}
+	announced := announce(header, maps.Keys(response.Trailer))
+	if len(response.Trailer) > 0 && x.r.ProtoMajor == 1 {
+		header.Del("Content-Length") // only a chunked body has room for trailers on HTTP/1.1
+	}
+	x.closeAfter()
+	x.w.WriteHeader(response.StatusCode)
+
+	if hasContent(x.r, response) {
+		if err, byClient := x.streamBody(response); err != nil {
+			x.interrupted(err, byClient)
+		}
+		x.sendTrailers(response.Trailer, announced)
+	}
+	x.linger()
+}
+
+func hasContent(r *http.Request, response *http.Response) bool {
+	return r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent &&
+		response.StatusCode != http.StatusNotModified && response.Body != http.NoBody
+}
+
+// streamBody copies the content, and says whose side failed.
+func (x *exchange) streamBody(response *http.Response) (err error, byClient bool) {
+	live := response.ContentLength < 0 || isEventStream(response.Header.Get("Content-Type"))
+	if live { // the head may be all that comes for a while
+		if err := x.flush(); err != nil {
+			return err, true
+		}
+	}
+	buf := x.pools.bulk.Get().(*bulk)
+	defer x.pools.bulk.Put(buf)
+	for {
+		n, err := response.Body.Read(buf[:])
+		if n > 0 {
+			if _, err := x.w.Write(buf[:n]); err != nil {
+				return err, true
+			}
+			if live {
+				if err := x.flush(); err != nil {
+					return err, true
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, false
+		}
+		if err != nil {
+			return err, false
+		}
+	}
+}

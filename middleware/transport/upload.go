@@ -1,0 +1,152 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tricot-proxy/tricot/pipeline/http1"
+)
+
+// An upload sends a request's body in a goroutine of its own, while the handler's reads the answer. It outlives the
+// exchange where it waits for a client that sends no more; the server ends that when the handler has returned.
+type upload struct {
+	body    *requestBody
+	to      *connection
+	pending []byte // goes before the body
+	limits  limits
+	pools   *pools
+	done    chan struct{}
+
+	mu    sync.Mutex
+	err   error // why the backend got no more
+	ended bool  // without one
+	head  bool  // the answer's is there
+}
+
+func (u *upload) run() {
+	defer close(u.done)
+	err := u.write(u.pending)
+	if err == nil {
+		err = u.send()
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err, u.ended = err, err == nil
+	switch {
+	case err == nil && !u.head:
+		_ = u.to.tcp.SetReadDeadline(time.Now().Add(u.limits.head))
+	case err == nil, errors.Is(err, errFinished):
+	case u.body.failure() != nil, isTimeout(err):
+		u.to.cut() // the backend waits for more as we wait for its answer
+	case !u.head: // it may have answered before it closed
+		_ = u.to.tcp.SetReadDeadline(time.Now().Add(graceForAnswer))
+	}
+}
+
+func (u *upload) send() error {
+	if u.body.ended() {
+		return nil
+	}
+	buf := u.pools.bulk.Get().(*bulk)
+	defer u.pools.bulk.Put(buf)
+	if u.body.chunked() {
+		return u.sendChunks(buf[:])
+	}
+	for left := u.body.length; left > 0; {
+		n, err := u.body.Read(buf[:min(left, bulkBuffer)])
+		left -= int64(n)
+		if err := u.write(buf[:n]); err != nil {
+			return err
+		}
+		if errors.Is(err, io.EOF) && left > 0 {
+			u.body.fail(io.ErrUnexpectedEOF)
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil && left > 0 {
+			return err
+		}
+	}
+	return u.body.confirmEnd()
+}
+
+// sendChunks writes each piece that the client sends as one chunk.
+func (u *upload) sendChunks(buf []byte) error {
+	const before, after = len("ffff\r\n"), len("\r\n")
+	for {
+		n, err := u.body.Read(buf[before : len(buf)-after])
+		begin, end := before, before
+		if n > 0 {
+			var line [before]byte
+			size := http1.AppendChunk(line[:0], n)
+			begin -= copy(buf[before-len(size):], size)
+			end += n + copy(buf[before+n:], "\r\n")
+		}
+		piece := buf[begin:end]
+		last := errors.Is(err, io.EOF)
+		if last {
+			piece = u.appendEnd(piece)
+		}
+		if err := u.write(piece); err != nil {
+			return err
+		}
+		if last {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// appendEnd writes the last chunk and the trailers.
+func (u *upload) appendEnd(to []byte) []byte {
+	to = append(to, "0\r\n"...)
+	names := make([]string, 0, len(u.body.trailers))
+	for name := range u.body.trailers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		to = appendFields(to, name, u.body.trailers[name])
+	}
+	return append(to, "\r\n"...)
+}
+
+func (u *upload) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	u.to.patient(time.Now(), u.limits.progress)
+	_, err := u.to.Conn.Write(p)
+	return err
+}
+
+// answered says that the head of the answer is there, from when on the answer's time-outs are the reader's.
+func (u *upload) answered() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.head = true
+}
+
+// failure is why the backend got no more of the body; nil where it may get more, or got all.
+func (u *upload) failure() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
+
+// whole says whether the backend has got all of the body.
+func (u *upload) whole() bool {
+	if u.body.ended() { // and the last piece may just be leaving
+		select {
+		case <-u.done:
+		case <-time.After(haste):
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ended
+}
