@@ -232,7 +232,7 @@ func TestServe_TellsOfEachHandshake(t *testing.T) {
 		assert.Equal(t, protocol, got.state.NegotiatedProtocol)
 	}
 	c := dial(t, e)
-	_, err := c.Write([]byte("\x16\x03\x01\x00\x01x"))
+	_, err := io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
 	require.NoError(t, err)
 	assert.Error(t, receive(t, all).err)
 }
