@@ -10,7 +10,8 @@ import (
 
 // haste is how long a request may take before its client is watched and time-outs are set: most answers are there by
 // then, and cost none of it. A deadline between haste and twice that serves successive requests.
-const haste = 10 * time.Millisecond
+// Under load an answer may well take tens of milliseconds, and a client that leaves may as well be noticed a little later.
+const haste = 100 * time.Millisecond
 
 // A connection leads to a backend and speaks HTTP/1.1. One request at a time has it; while it is idle it lies in a
 // [shelf]. It belongs to one goroutine, but for cut, and what an [upload] does with it.

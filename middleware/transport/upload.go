@@ -10,6 +10,9 @@ import (
 	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
+// leaving is how long the last piece of a body may take to be written after it was read.
+const leaving = 10 * time.Millisecond
+
 // An upload sends a request's body in a goroutine of its own, while the handler's reads the answer. It outlives the
 // exchange where it waits for a client that sends no more; the server ends that when the handler has returned.
 type upload struct {
@@ -143,7 +146,7 @@ func (u *upload) whole() bool {
 	if u.body.ended() { // and the last piece may just be leaving
 		select {
 		case <-u.done:
-		case <-time.After(haste):
+		case <-time.After(leaving):
 		}
 	}
 	u.mu.Lock()

@@ -76,7 +76,7 @@ func TestTransport_WaitsForNoBackendThatAnswersWithoutReading(t *testing.T) {
 func TestTransport_GoesOnSendingAHeldBodyThatABackendTakesSlowly(t *testing.T) {
 	slow := newRawBackend(t, func(c *wire) {
 		_ = c.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		<-time.After(100 * time.Millisecond) // far longer than haste
+		<-time.After(5 * haste)
 		for {
 			request, err := http.ReadRequest(c.Reader)
 			if err != nil {
