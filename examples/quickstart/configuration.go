@@ -26,6 +26,7 @@ func writeConfiguration(directory string, ports ports) error {
 	replace := strings.NewReplacer(
 		fmt.Sprintf(address, defaultPorts.HTTP), fmt.Sprintf(address, ports.HTTP),
 		fmt.Sprintf(address, defaultPorts.HTTPS), fmt.Sprintf(address, ports.HTTPS),
+		fmt.Sprintf(address, defaultPorts.Admin), fmt.Sprintf(address, ports.Admin),
 		fmt.Sprintf(port, defaultPorts.One), fmt.Sprintf(port, ports.One),
 		fmt.Sprintf(port, defaultPorts.Two), fmt.Sprintf(port, ports.Two),
 	)

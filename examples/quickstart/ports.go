@@ -9,12 +9,12 @@ import (
 
 // ports are those that the demonstration listens on, on loopback.
 type ports struct {
-	HTTP, HTTPS int // Tricot
-	One, Two    int // the backends
+	HTTP, HTTPS, Admin int // Tricot
+	One, Two           int // the backends
 }
 
 // defaultPorts are those of tricot.yaml and services.yaml.
-var defaultPorts = ports{HTTP: 8080, HTTPS: 8443, One: 9001, Two: 9002}
+var defaultPorts = ports{HTTP: 8080, HTTPS: 8443, Admin: 9335, One: 9001, Two: 9002}
 
 type namedPort struct {
 	port       *int
@@ -25,6 +25,7 @@ func (p *ports) named() []namedPort {
 	return []namedPort{
 		{&p.HTTP, "http", "Tricot's plain HTTP"},
 		{&p.HTTPS, "https", "Tricot's HTTPS"},
+		{&p.Admin, "admin", "Tricot's admin page"},
 		{&p.One, "one", "backend one"},
 		{&p.Two, "two", "backend two"},
 	}

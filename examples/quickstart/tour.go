@@ -31,6 +31,7 @@ func printTour(out io.Writer, ports ports, root, services string) {
 	} {
 		fmt.Fprintf(&b, "\n  %s\n    %s\n", step.what, step.command)
 	}
+	fmt.Fprintf(&b, "\n  all of it on a page, live\n    %s\n", url("http", ports.Admin, "/"))
 	fmt.Fprintf(&b, "\n  rules that change while it runs: edit %s, and ask again\n", services)
 	b.WriteString("\nCtrl-C ends all of it.\n\n")
 	_, _ = io.WriteString(out, b.String())
