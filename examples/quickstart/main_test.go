@@ -218,9 +218,9 @@ func TestConfiguration_IsTheFilesAsTheyAreOnTheDefaultPorts(t *testing.T) {
 
 func TestConfiguration_HasThePortsThatWereAskedFor(t *testing.T) {
 	directory := t.TempDir()
-	require.NoError(t, writeConfiguration(directory, ports{HTTP: 1, HTTPS: 2, One: 3, Two: 4}))
+	require.NoError(t, writeConfiguration(directory, ports{HTTP: 1, HTTPS: 2, Admin: 5, One: 3, Two: 4}))
 	for name, want := range map[string][]string{
-		"tricot.yaml":   {"127.0.0.1:1", "127.0.0.1:2"},
+		"tricot.yaml":   {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:5"},
 		"services.yaml": {"port: 3", "port: 4"},
 	} {
 		text, err := os.ReadFile(filepath.Join(directory, name))
