@@ -74,11 +74,11 @@ func (m migration) run(t *testing.T) {
 	require.Equal(t, 0, first.stop())
 
 	moving := prepare("dir", m.inDir)
-	assertMoved(t, moving.command("certs", "copy", "--to", "consul", "--json"), map[string]int{"copied": 4})
-	assertMoved(t, moving.command("certs", "copy", "--to", "consul", "--json"), map[string]int{"same": 4})
+	assertMoved(t, moving.command("certs", "copy", "--to", "consul", "--json"), map[string]int{"copied": 5})
+	assertMoved(t, moving.command("certs", "copy", "--to", "consul", "--json"), map[string]int{"same": 5})
 	changing := prepare("consul", m.reseal)
-	assertMoved(t, changing.command("certs", "reseal", "--json"), map[string]int{"resealed": 4})
-	assertMoved(t, changing.command("certs", "reseal", "--json"), map[string]int{"same": 4})
+	assertMoved(t, changing.command("certs", "reseal", "--json"), map[string]int{"resealed": 5})
+	assertMoved(t, changing.command("certs", "reseal", "--json"), map[string]int{"same": 5})
 	assertSealed(t, placeInConsul(agent).records(t), 3)
 
 	second := run(prepare("consul", m.inConsul, "a.example.com", "b.example.com", "bad.example.com", "late.example.com"))

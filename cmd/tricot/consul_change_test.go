@@ -76,11 +76,11 @@ func TestConsul_WhatIsNoneOfTricotsBusinessChangesNothing(t *testing.T) {
 	p.awaitBody(plain, "http://app.test/", "web")
 	before := len(p.logLines("rules changed"))
 
-	other.registerWith(t, agent, "db", "primary", "urlprefix-app.test/", "tricots app.test")
-	require.NoError(t, setCheck(agent, "db", "slow", api.HealthWarning))
-	require.NoError(t, setCheck(agent, "db", "gone", api.HealthCritical))
-	other.registerWith(t, agent, "db", "replica")
-	require.NoError(t, agent.Client().Agent().EnableServiceMaintenance("db", "a test"))
+	other.registerWith(t, agent, "postgres", "primary", "urlprefix-app.test/", "tricots app.test")
+	require.NoError(t, setCheck(agent, "postgres", "slow", api.HealthWarning))
+	require.NoError(t, setCheck(agent, "postgres", "gone", api.HealthCritical))
+	other.registerWith(t, agent, "postgres", "replica")
+	require.NoError(t, agent.Client().Agent().EnableServiceMaintenance("postgres", "a test"))
 	require.NoError(t, agent.Client().Agent().EnableNodeMaintenance("not the node of web"))
 	_, err := agent.Client().KV().Put(&api.KVPair{Key: "tricots/certs/app.test", Value: []byte("{}")}, nil)
 	require.NoError(t, err)
@@ -90,14 +90,14 @@ func TestConsul_WhatIsNoneOfTricotsBusinessChangesNothing(t *testing.T) {
 	ping.Check = &api.AgentCheck{Node: "machine", CheckID: "ping", Name: "ping", Status: api.HealthPassing, Output: "3 ms"}
 	_, err = agent.Client().Catalog().Register(ping, nil)
 	require.NoError(t, err)
-	require.NoError(t, agent.Client().Agent().ServiceDeregister("db"))
+	require.NoError(t, agent.Client().Agent().ServiceDeregister("postgres"))
 
 	// A change that comes after all of these is the next one.
 	other.registerOn(t, agent.Client(), "machine", "", "other", "tricot other.test")
 	p.awaitBody(plain, "http://other.test/", "other")
 	assert.Equal(t, "web", get(t, plain, "http://app.test/").body)
 	assert.Len(t, p.logLines("rules changed"), before+1)
-	for _, alien := range []string{"db", "urlprefix", "tricots"} {
+	for _, alien := range []string{"postgres", "urlprefix", "tricots"} {
 		assert.NotContains(t, p.log(), alien)
 	}
 }
