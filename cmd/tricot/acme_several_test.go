@@ -136,7 +136,7 @@ func TestACME_AChallengeIsAnsweredByAnInstanceThatHasNotOrdered(t *testing.T) {
 	orders.awaitListening()
 	orders.awaitSigned(ca, "app.example.com")
 	assert.NotEmpty(t, asked.of("app.example.com"))
-	assert.NotEmpty(t, answers.logLines("request", "/.well-known/acme-challenge/", "status=200"))
+	answers.awaitLog("request", "/.well-known/acme-challenge/", "status=200")
 	assert.Empty(t, orders.logLines("/.well-known/acme-challenge/"))
 	assert.Empty(t, answers.logLines("certificate issued"))
 	assert.Equal(t, once("app.example.com"), ca.Orders())
