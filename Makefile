@@ -6,7 +6,7 @@
 GO       ?= go
 FUZZTIME ?= 5000x
 
-.PHONY: build demo test lint unit fuzz bench benchmarks clean consul node
+.PHONY: build demo test lint unit fuzz bench benchmarks clean consul node chromium
 
 build:
 	$(GO) build -trimpath -buildvcs=auto -ldflags "-s -w" -o bin/tricot ./cmd/tricot
@@ -25,7 +25,7 @@ lint:
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
-unit: consul node
+unit: consul node chromium
 	$(GO) test -race -timeout 20m ./...
 
 # Tests run against a real Consul: CONSUL_BIN, else the one on PATH, else one that is built here once (some minutes).
@@ -41,6 +41,13 @@ node:
 	@command -v node >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		apt-get update -q && apt-get install -qy --no-install-recommends nodejs; } || \
 		{ echo "make test needs Node 18 or newer: sudo apt-get install nodejs, or what installs it here"; exit 1; }
+
+# The page of the admin address is tested in a real browser.
+chromium:
+	@[ -n "$(CHROMIUM_BIN)" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+		command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -q && apt-get install -qy --no-install-recommends chromium; } || \
+		{ echo "make test needs Chromium: sudo apt-get install chromium, or what installs it here; CHROMIUM_BIN says where it is"; exit 1; }
 
 # Each fuzz target for a few seconds, one after the other: the fuzzer itself uses every core. The time is given as a number
 # of inputs, because a fuzzer that a deadline stops may take the deadline for a failure.

@@ -13,7 +13,7 @@
 //
 // All records are sealed but those below "challenge/", which are answers that everybody may ask us for, and have to be
 // given by every instance; locks are no records. So what comes below a new name is sealed until somebody decides
-// otherwise. What is private today is below "certs/", "account/" and "local/". The keys of records, and so the names of
+// otherwise. What is private today is below "certs/", "account/", "local/" and "tickets/". The keys of records, and so the names of
 // the hosts, stay readable, as do their number, their sizes and the times of their writing.
 //
 // Unsealed records are read as they are, and sealed when they are next written. So sealing hides what is in the store,
