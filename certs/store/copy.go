@@ -7,9 +7,8 @@ import (
 )
 
 // Copy writes the records below some prefixes from one store to another, and gives the number that it wrote. Prefixes
-// are as for [Store.Follow]; what lasts of Tricot's is below "certs/", "account/", "local/",
-// "failures/" and "tickets/". What the other store
-// has under the same keys is replaced, and what it has beside them stays. Locks are not copied.
+// are as for [Store.Follow]; what lasts of Tricot's is below "certs/", "account/", "local/", "failures/" and "tickets/".
+// What the other store has under the same keys is replaced, and what it has beside them stays. Locks are not copied.
 //
 // The stores may be in use, and may be the same place: a record that changes in the meantime is copied again, and none
 // is put back to what it was before. So a copy from a store to itself writes every record anew, and one from a store
