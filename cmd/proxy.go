@@ -179,6 +179,7 @@ func (p *proxy) run(ctx context.Context, stop, stopNow <-chan struct{}) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return paceCollector(ctx) })
 	parts.Go(func() error { return p.issuer.Run(ctx) })
 	parts.Go(func() error { return p.keeper.Run(ctx) })
 	parts.Go(func() error { return p.tickets.Run(ctx) })
