@@ -6,6 +6,8 @@
 GO       ?= go
 FUZZTIME ?= 5000x
 
+export CHROMIUM_BIN
+
 .PHONY: build demo test lint unit fuzz bench benchmarks clean consul node chromium
 
 build:

@@ -241,7 +241,7 @@ func TestSite_IsForNoForeignPage(t *testing.T) {
 
 func TestPage_LoadsNothingFromElsewhere(t *testing.T) {
 	server := serve(t, &tricot{}, "")
-	for _, path := range []string{"/", "/app.js", "/style.css", "/icon.svg"} {
+	for _, path := range []string{"/", "/app.js", "/dom.js", "/list.js", "/explain.js", "/style.css", "/icon.svg"} {
 		answer, body := get(t, server.URL+path)
 		require.Equal(t, 200, answer.StatusCode, path)
 		for _, elsewhere := range []string{"src=\"http", "src=\"//", "href=\"http", "href=\"//", "url(", "@import", "from \"http"} {

@@ -1,238 +1,222 @@
 // The page of the admin address. It asks for one page of each list, asks again when the server says that something has
 // changed, and writes the rates of the hosts that can be seen into the rows that are there.
 
-const pageSize = 100;
+import { ask, clock, count, draw, duration, element, make, moment, name, number, say, state, write } from "./dom.js";
+import { List } from "./list.js";
+import "./explain.js";
 
-const element = (id) => document.getElementById(id);
+const fewProblems = 10, mostProblems = 200;
+const retryAfter = 2_000, refreshAfter = 60_000; // milliseconds
 
-// make builds an element. Text is always text: nothing that a service says can become markup.
-function make(name, attributes = {}, ...children) {
-  const made = name === "svg" || attributes.svg
-    ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key !== "svg") made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-}
-
-async function ask(path) {
-  const answer = await fetch(path, { headers: { Accept: "application/json" } });
-  const body = await answer.json().catch(() => ({ error: `${answer.status} ${answer.statusText}` }));
-  if (!answer.ok) throw new Error(body.error ?? `${answer.status} ${answer.statusText}`);
-  return body;
-}
-
-const number = (value) => value.toLocaleString();
-
-function moment(text) {
-  return text ? new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "–";
-}
-
-function duration(seconds) {
-  if (!seconds) return "–";
-  return seconds < 1 ? `${Number((seconds * 1000).toPrecision(3))} ms` : `${Number(seconds.toPrecision(3))} s`;
-}
-
-// A List shows one page of what a path of the API gives, with a search and buttons for the other pages.
-class List {
-  constructor(name, noun, row) {
-    Object.assign(this, { name, noun, row, offset: 0, asked: 0 });
-    const search = element(`${name}-search`);
-    search.form.addEventListener("submit", (event) => event.preventDefault());
-    search.addEventListener("input", () => {
-      clearTimeout(this.typing);
-      this.typing = setTimeout(() => { this.offset = 0; this.load(); }, 150);
-    });
-    this.search = search;
-  }
-
-  async load() {
-    const asked = ++this.asked;
-    const query = new URLSearchParams({ search: this.search.value.trim(), offset: this.offset, limit: pageSize });
-    const part = await ask(`api/${this.name}?${query}`);
-    if (asked !== this.asked) return; // a later one is under way
-    if (part.matched > 0 && this.offset >= part.matched) {
-      this.offset = Math.floor((part.matched - 1) / pageSize) * pageSize;
-      return this.load();
-    }
-    this.show(part);
-  }
-
-  show(part) {
-    const all = part[this.name];
-    element(`${this.name}-count`).textContent =
-      part.matched === part.total ? number(part.total) : `${number(part.matched)} of ${number(part.total)}`;
-    const columns = element(`${this.name}-body`).closest("table").querySelectorAll("thead th").length;
-    const none = make("tr", {}, make("td", { colspan: columns, class: "none" }, `No ${this.noun}.`));
-    element(`${this.name}-body`).replaceChildren(...(all.length ? all.map(this.row) : [none]));
-    this.pages(part);
-    this.shown?.(all);
-  }
-
-  pages(part) {
-    const pages = element(`${this.name}-pages`);
-    const focused = pages.contains(document.activeElement) ? document.activeElement.textContent : "";
-    pages.replaceChildren();
-    if (part.matched <= pageSize) return;
-    const button = (text, to) => {
-      const made = make("button", { type: "button" }, text);
-      made.disabled = to < 0 || to >= part.matched;
-      made.addEventListener("click", () => { this.offset = to; this.load(); });
-      return made;
-    };
-    pages.append(button("Previous", this.offset - pageSize),
-      make("span", {}, `${number(this.offset + 1)} to ${number(Math.min(this.offset + pageSize, part.matched))}`),
-      button("Next", this.offset + pageSize));
-    // The buttons are new ones; who used the keyboard goes on where they were.
-    [...pages.querySelectorAll("button:enabled")].find((b) => b.textContent === focused)?.focus();
-  }
-}
+// Routes, with the traffic of a host in the row of its first one.
 
 function backend(b) {
   const where = [b.node, b.site].filter(Boolean).join(", ");
-  return make("li", {},
-    make("span", { class: `state ${b.state}` }, b.state), ` ${b.service} `,
-    make("span", { class: "where" }, where ? `${b.url} on ${where}` : b.url),
-    b.ejected_until ? make("span", { class: "where" }, ` until ${moment(b.ejected_until)}`) : "");
+  const until = b.ejected_until ? `, until ${clock(b.ejected_until)}` : "";
+  return make("li", {}, state(b.state), ` ${b.service} `,
+    make("span", { class: "quiet" }, (where ? `${b.url} on ${where}` : b.url) + until));
 }
 
-const routes = new List("routes", "routes", (route) => {
-  const row = make("tr", { "data-host": route.host },
-    make("th", { scope: "row" }, route.host + route.path),
-    make("td", { class: "number", "data-label": "Priority" }, String(route.priority)),
-    make("td", { "data-label": "Backends" }, make("ul", {}, ...route.backends.map(backend))));
-  for (const [key, label] of [["rate", "Requests/s"], ["errors", "Errors"], ["p50", "p50"], ["p99", "p99"]]) {
-    row.append(make("td", { class: `number ${key}`, "data-label": label }, "–"));
+const measures = [["rate", "Requests/s"], ["errors", "Errors"], ["p50", "p50"], ["p99", "p99"]];
+
+const routes = new List("routes", {
+  attempt,
+  stamp: (route, before) => route.host === before?.host,
+  row(route, again) {
+    const row = make("tr", {},
+      make("th", { scope: "row" }, ...name(route.host + route.path)),
+      make("td", { class: "number", "data-label": "Priority" }, String(route.priority)),
+      route.backends?.length
+        ? make("td", { class: "wide", "data-label": "Backends" }, make("ul", {}, ...route.backends.map(backend)))
+        : make("td", { class: "quiet", "data-label": "Backends" }, "none"));
+    if (again) {
+      row.append(make("td", { colspan: measures.length, class: "empty" }));
+    } else {
+      row.dataset.host = route.host;
+      row.append(...measures.map(([key, label]) => make("td", { class: `number ${key}`, "data-label": label }, "–")));
+    }
+    return row;
+  },
+  shown(all) {
+    const hosts = [...new Set(all.map((route) => route.host))];
+    if (hosts.join() !== shownHosts.join()) listen(hosts);
+    showTraffic();
+  },
+});
+
+let traffic = new Map(); // the last rates, by host
+
+function showTraffic() {
+  for (const row of element("routes-body").rows) {
+    if (row.dataset.host === undefined) continue;
+    const rate = traffic.get(row.dataset.host), busy = rate?.requests_per_second > 0;
+    // The server gives the upper bound of the histogram's bucket, and 0 for what is above all bounds.
+    const quantile = (seconds) => !busy ? "–" : seconds > 0 ? `≤ ${duration(seconds)}` : "off scale";
+    const put = (key, text) => {
+      const cell = row.querySelector(`.${key}`);
+      write(cell, text);
+      cell.classList.toggle("none", text === "–");
+      return cell;
+    };
+    put("rate", rate ? rate.requests_per_second.toFixed(1) : "–");
+    put("errors", busy ? `${(rate.error_share * 100).toFixed(1)} %` : "–").classList.toggle("bad", busy && rate.error_share >= 0.01);
+    put("p50", quantile(rate?.p50_seconds));
+    put("p99", quantile(rate?.p99_seconds));
   }
-  return row;
-});
-
-function lifetime(certificate) {
-  if (!certificate.from || !certificate.to) return "–";
-  const [from, to, renewal] = [certificate.from, certificate.to, certificate.renewal_due].map((t) => new Date(t).getTime());
-  const share = (at) => Math.min(Math.max((at - from) / (to - from), 0), 1) * 100;
-  const gone = share(Date.now());
-  const text = `${Math.round(gone)} % of the lifetime gone, renewal at ${Math.round(share(renewal))} %, on ${moment(certificate.renewal_due)}`;
-  return make("svg", { class: "lifetime", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": text },
-    make("title", { svg: true }, text),
-    make("rect", { svg: true, class: "whole", width: 100, height: 10 }),
-    make("rect", { svg: true, class: certificate.state === "valid" ? "gone" : "gone late", width: gone, height: 10 }),
-    make("line", { svg: true, class: "renewal", x1: share(renewal), x2: share(renewal), y1: 0, y2: 10, "vector-effect": "non-scaling-stroke" }));
 }
 
-const stateNames = { selfsigned: "self-signed" };
+// Certificates.
 
-const certificates = new List("certificates", "certificates", (c) => {
-  const state = make("td", { "data-label": "State" }, make("span", { class: `state ${c.state}` }, stateNames[c.state] ?? c.state));
-  if (c.problem) state.append(make("div", { class: "problem" }, c.problem));
-  if (c.next_try) state.append(make("div", { class: "where" }, `next try ${moment(c.next_try)}`));
-  return make("tr", {},
-    make("th", { scope: "row" }, c.name), state,
-    make("td", { "data-label": "Lifetime" }, lifetime(c)),
-    make("td", { "data-label": "Valid until" }, moment(c.to)),
-    make("td", { "data-label": "Issuer" }, c.issuer ?? "–"));
+// share gives how much of the lifetime is over at a moment, from 0 to 1; null where either is not known.
+function share(certificate, at) {
+  const [from, to] = [certificate.from, certificate.to].map(Date.parse);
+  const part = (at - from) / (to - from);
+  return Number.isFinite(part) ? Math.min(Math.max(part, 0), 1) : null;
+}
+
+function fact(label, text) {
+  return make("td", { class: text ? "" : "none", "data-label": label }, text || "–");
+}
+
+function lifetime(certificate, gone) {
+  const renewal = share(certificate, Date.parse(certificate.renewal_due));
+  let text = `${gone} % of the lifetime gone`;
+  if (renewal !== null) text += `, renewal at ${Math.round(renewal * 100)} %`;
+  const bar = draw("svg", { class: `lifetime ${certificate.state}`, viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": text },
+    draw("title", {}, text),
+    draw("rect", { class: "whole", width: 100, height: 10 }),
+    draw("rect", { class: "gone", width: gone, height: 10 }));
+  if (renewal !== null) {
+    const line = { x1: renewal * 100, x2: renewal * 100, y1: 0, y2: 10, "vector-effect": "non-scaling-stroke" };
+    bar.append(draw("line", { class: "rim", ...line }), draw("line", { class: "renewal", ...line }));
+  }
+  return bar;
+}
+
+const certificates = new List("certificates", {
+  attempt,
+  stamp(certificate) {
+    const gone = share(certificate, Date.now());
+    return gone === null ? null : Math.round(gone * 100);
+  },
+  row(c, gone) {
+    const cell = make("td", { "data-label": "State" }, state(c.state));
+    if (c.problem) cell.append(make("div", { class: "bad" }, c.problem));
+    if (c.next_try) cell.append(make("div", { class: "quiet" }, `next try ${moment(c.next_try)}`));
+    return make("tr", {},
+      make("th", { scope: "row" }, ...name(c.name)), cell,
+      gone === null ? fact("Lifetime") : make("td", { class: "wide", "data-label": "Lifetime" }, lifetime(c, gone)),
+      fact("Renewal due", moment(c.renewal_due)), fact("Valid until", moment(c.to)), fact("Issuer", c.issuer));
+  },
 });
+
+// Problems: the worst few, and all of them for who asks.
+
+let problems = { total: 0, problems: [] }, allProblems = false;
 
 async function loadProblems() {
-  const part = await ask("api/problems?limit=200");
-  element("problems").hidden = part.total === 0;
-  element("problems-count").textContent = number(part.total);
-  element("problems-list").replaceChildren(...part.problems.map((p) =>
-    make("li", {}, make("strong", {}, `${p.kind} ${p.subject}`), `: ${p.reason}`)));
+  const part = await ask(`api/problems?limit=${mostProblems}`);
+  if (JSON.stringify(part) === JSON.stringify(problems)) return;
+  if (part.total !== problems.total) say(part.total ? count(part.total, "problem", "problems") : "no problems");
+  problems = part;
+  showProblems();
 }
+
+function showProblems() {
+  const { total, problems: known } = problems, button = element("problems-all");
+  const shown = allProblems ? known : known.slice(0, fewProblems);
+  write(element("problems-count"), number(total));
+  element("problems-list").replaceChildren(...shown.map((p) =>
+    make("li", {}, make("strong", {}, `${p.kind} ${p.subject}`), `: ${p.reason}`)));
+  if (allProblems && total > known.length) {
+    element("problems-list").append(make("li", {}, `${number(total - known.length)} more: see `, make("a", { href: "api/problems?limit=10000" }, "all as JSON")));
+  }
+  if (known.length <= fewProblems && document.activeElement === button) element("routes").focus({ preventScroll: true });
+  button.hidden = known.length <= fewProblems;
+  button.ariaExpanded = String(allProblems);
+  write(button, allProblems ? "Show fewer" : `Show all ${number(total)}`);
+  element("problems").hidden = total === 0;
+}
+
+element("problems-all").addEventListener("click", () => {
+  allProblems = !allProblems;
+  showProblems();
+});
+
+// This instance.
+
+let unready = "";
 
 async function loadStatus() {
   const s = await ask("api/status");
-  const place = [s.node && `node ${s.node}`, s.site && `site ${s.site}`].filter(Boolean).join(", ");
-  element("instance").textContent = [s.version, place, s.unready ? `not ready: ${s.unready}` : "ready",
-    `since ${moment(s.started)}`].filter(Boolean).join(" · ");
+  write(element("instance"), [s.version, s.node && `node ${s.node}`, s.site && `site ${s.site}`,
+    s.unready ? `not ready: ${s.unready}` : "ready", `since ${moment(s.started)}`].filter(Boolean).join(" · "));
+  element("instance").classList.toggle("bad", Boolean(s.unready));
+  if (unready !== (s.unready ?? "")) say(s.unready ? `not ready: ${s.unready}` : "ready");
+  unready = s.unready ?? "";
   document.title = s.node ? `Tricot on ${s.node}` : "Tricot";
 }
 
+// The connection: events tell of changes, and a request that failed is tried again.
+
+let events, shownHosts = [], revision, connected = false, failure = "", retry;
+
+function showConnection() {
+  const connection = element("connection"), trouble = failure || !connected;
+  write(connection, failure || (connected ? "live" : "no connection to Tricot: trying again"));
+  connection.classList.toggle("bad", Boolean(trouble));
+}
+
+// again tries what failed once more. A connection that was refused with an answer is one that browsers do not try again.
+function again() {
+  clearTimeout(retry);
+  retry = setTimeout(() => events.readyState === EventSource.CLOSED ? listen(shownHosts) : load(), retryAfter);
+}
+
 // listen follows the events. The rates are only for the hosts of the rows that are there.
-let events;
 function listen(hosts) {
+  shownHosts = hosts;
   events?.close();
   events = new EventSource(`api/events?${new URLSearchParams({ hosts: hosts.join(",") })}`);
-  const connection = element("connection");
-  events.addEventListener("open", () => { connection.textContent = "live"; connection.className = ""; });
-  events.addEventListener("error", () => { connection.textContent = "no connection to Tricot: trying again"; connection.className = "lost"; });
-  events.addEventListener("changed", (event) => changed(JSON.parse(event.data).revision));
-  events.addEventListener("traffic", (event) => traffic(JSON.parse(event.data)));
+  events.addEventListener("open", () => {
+    connected = true;
+    showConnection();
+  });
+  events.addEventListener("error", () => {
+    connected = false;
+    traffic = new Map();
+    showTraffic();
+    revision = undefined; // who answers next may be another process, whose revisions say nothing about this one's
+    showConnection();
+    if (events.readyState === EventSource.CLOSED) again();
+  });
+  events.addEventListener("changed", (event) => {
+    const { revision: now } = JSON.parse(event.data);
+    if (now !== revision) load();
+    revision = now;
+  });
+  events.addEventListener("traffic", (event) => {
+    traffic = new Map(JSON.parse(event.data).map((rate) => [rate.host, rate]));
+    showTraffic();
+  });
 }
-
-let revision;
-function changed(now) {
-  if (now === revision) return;
-  revision = now;
-  load();
-}
-
-function traffic(rates) {
-  const byHost = new Map(rates.map((rate) => [rate.host, rate]));
-  for (const row of element("routes-body").rows) {
-    const rate = byHost.get(row.dataset.host);
-    if (!rate) continue;
-    const write = (key, text) => {
-      const cell = row.querySelector(`.${key}`);
-      if (cell.textContent !== text) cell.textContent = text;
-    };
-    write("rate", rate.requests_per_second.toFixed(1));
-    write("errors", rate.requests_per_second > 0 ? `${(rate.error_share * 100).toFixed(1)} %` : "–");
-    write("p50", duration(rate.p50_seconds));
-    write("p99", duration(rate.p99_seconds));
-  }
-}
-
-let shownHosts;
-routes.shown = (all) => {
-  const hosts = [...new Set(all.map((route) => route.host))];
-  if (hosts.join() === shownHosts) return;
-  shownHosts = hosts.join();
-  listen(hosts);
-};
 
 function load() {
-  for (const loading of [loadStatus(), loadProblems(), routes.load(), certificates.load()]) {
-    loading.catch((error) => {
-      element("connection").textContent = error.message;
-      element("connection").className = "lost";
-    });
-  }
+  attempt(Promise.all([loadStatus(), loadProblems(), routes.load(), certificates.load()]).then(() => {
+    failure = "";
+    if (connected) showConnection();
+  }));
 }
 
-// explained shows the decision on a request.
-function explained(d) {
-  const facts = make("dl");
-  const fact = (name, ...what) => facts.append(make("dt", {}, name), make("dd", {}, ...what));
-  fact("Outcome", make("span", { class: `state ${d.outcome}` }, d.outcome), ` ${d.reason ?? ""}`);
-  if (d.location) fact("Location", d.location);
-  if (d.matched) fact("Matched", d.matched);
-  if (d.backends?.length) fact("Backends", make("ul", { class: "plain" }, ...d.backends.map((b) => make("li", {}, `${b.service} at ${b.url}`))));
-  if (d.headers?.length) fact("Headers set", d.headers.join("; "));
-  if (d.compression) fact("Compression", d.compression);
-  if (d.certificate) fact("Certificate", `${d.certificate.name}: ${stateNames[d.certificate.state] ?? d.certificate.state}`);
-  if (!d.rules?.length) return [facts];
-  return [facts, make("div", { class: "scroll", role: "region", "aria-label": "Rules considered", tabindex: "0" }, make("table", {},
-    make("thead", {}, make("tr", {}, ...["Rule", "Priority", "Backend", "Outcome", "Why"].map((h) => make("th", { scope: "col" }, h)))),
-    make("tbody", {}, ...d.rules.map((r) => make("tr", {},
-      make("th", { scope: "row" }, r.host + r.path),
-      make("td", { class: "number", "data-label": "Priority" }, String(r.priority)),
-      make("td", { "data-label": "Backend" }, `${r.backend.service} at ${r.backend.url}`),
-      make("td", { "data-label": "Outcome" }, make("span", { class: `state ${r.outcome}` }, r.outcome)),
-      make("td", { "data-label": "Why" }, r.reason))))))];
+function attempt(promise) {
+  promise.catch((error) => {
+    // Nobody answered: the events fail as well, and say so.
+    failure = error instanceof TypeError ? "" : error.message;
+    if (failure) showConnection();
+    again();
+  });
 }
 
-element("explain-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const result = element("explain-result");
-  try {
-    result.replaceChildren(...explained(await ask(`api/explain?${new URLSearchParams({ url: element("explain-url").value.trim() })}`)));
-  } catch (error) {
-    result.replaceChildren(make("p", { class: "problem", role: "alert" }, error.message));
-  }
-});
-
-load();
+// The events begin with a change, which loads everything. What no event tells of is at most a minute old.
 listen([]);
+setInterval(load, refreshAfter);
