@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +15,24 @@ import (
 	"github.com/tricot-proxy/tricot/providers/file"
 )
 
-// check says what is wrong with the settings, as run would, and starts nothing.
-func (p *program) check(cmd *cobra.Command, _ []string) error {
+// check is the command that says what is wrong with the settings, as run would, and starts nothing.
+func (p *program) check() *cobra.Command {
+	var services bool
+	command := &cobra.Command{
+		Use:   "check",
+		Short: "Say what is wrong with the settings, without starting",
+		Long: "Say what is wrong with the settings, without starting. With --services, also read the services of all providers once, and\n" +
+			"name each malformed tag; exit code 1 where there is any, or where a provider cannot be read.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.checkSettings(cmd, services) },
+	}
+	command.Flags().BoolVar(&services, "services", false, "Read the services too, from Consul as well, and name each malformed tag.")
+	p.schema.Flags(command.Flags())
+	command.Flags().SortFlags = false
+	return command
+}
+
+func (p *program) checkSettings(cmd *cobra.Command, services bool) error {
 	s, err := p.verified(cmd)
 	for _, warning := range s.Warnings() {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
@@ -23,11 +40,48 @@ func (p *program) check(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	for _, malformed := range malformedTags(s) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", s.File.Path, malformed)
+	if !services {
+		for _, malformed := range malformedTags(s) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", s.File.Path, shownProblem(malformed))
+		}
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), "The settings are good.")
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), "The settings are good."); err != nil || !services {
+		return err
+	}
+	return p.checkServices(cmd, s)
+}
+
+// checkServices names each malformed tag of the services that the providers tell of.
+func (p *program) checkServices(cmd *cobra.Command, s *settings.Settings) error {
+	ctx, cancel := context.WithTimeout(cmd.Context(), explainPatience)
+	defer cancel()
+	read, err := readServices(ctx, s, p.logOfCommand(s))
+	if err != nil {
+		return &runError{err}
+	}
+	names := map[string]bool{}
+	for _, instance := range read.instances {
+		names[instance.Service] = true
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "Read from %s: %s, %s, %s.\n", strings.Join(s.Providers, " and "),
+		counted(len(names), "service"), counted(len(read.instances), "instance"), counted(len(read.router.Table().Rules()), "rule"))
+	malformed := read.router.Problems()
+	for _, problem := range malformed {
+		fmt.Fprintln(cmd.ErrOrStderr(), shownProblem(problem))
+	}
+	if n := len(malformed); n > 0 {
+		return &runError{errors.New(counted(n, "malformed tag"))}
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), "All tags are good.")
 	return err
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // verified reads the settings and finds all that would keep Tricot from running with them. They are never nil.

@@ -101,12 +101,6 @@ func (p *program) command() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	run := &cobra.Command{Use: "run", Short: "Run the proxy (as tricot alone does)", Args: cobra.NoArgs, RunE: p.run}
-	check := &cobra.Command{
-		Use:   "check",
-		Short: "Say what is wrong with the settings, without starting",
-		Args:  cobra.NoArgs,
-		RunE:  p.check,
-	}
 	version := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
@@ -116,11 +110,11 @@ func (p *program) command() *cobra.Command {
 			return err
 		},
 	}
-	for _, command := range []*cobra.Command{root, run, check} {
+	for _, command := range []*cobra.Command{root, run} {
 		p.schema.Flags(command.Flags())
 		command.Flags().SortFlags = false
 	}
-	root.AddCommand(run, check, p.routes(), p.explain(), p.certs(), version)
+	root.AddCommand(run, p.check(), p.routes(), p.explain(), p.certs(), version)
 	return root
 }
 

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,7 +31,7 @@ const (
 	challenge   = "challenge"   // answered by the acme stage
 	unavailable = "unavailable" // rules match, and no backend can serve: 503
 	unrouted    = "unrouted"    // no rule matches: 404
-	refused     = "refused"     // it is no request that could be served: 400
+	refused     = "refused"     // the host is not one, over plain HTTP: 400
 )
 
 // A decision is all that is decided about one request, as /api/explain and tricot explain give it.
@@ -74,85 +75,116 @@ type explainer struct {
 	certificate func(ctx context.Context, name string) *admin.Certificate
 }
 
-// decide gives the decision on a GET request to a URL. The error is for a URL that is none.
+// decide gives the decision on a GET request to a URL: the first stage that answers makes it. The error is for a URL that
+// is none.
 func (e *explainer) decide(ctx context.Context, text string) (*decision, error) {
 	r, err := requestTo(text)
 	if err != nil {
 		return nil, err
 	}
-	d := &decision{URL: text, Rules: []judged{}, Backends: []admin.Backend{}}
-	host, ok := pipeline.Host(r)
-	if !ok {
-		d.Outcome, d.Reason = refused, "the host is not one"
-		return d, nil
-	}
-	d.Host, d.Path = host, pipeline.Path(r)
-	stages := e.settings.Stages()
-	if r.TLS == nil && slices.Contains(stages, redirect.Name) && !strings.HasPrefix(d.Path, challenges) {
-		if err := e.redirects(d, r); err != nil {
-			return nil, err
-		}
-		return d, nil
-	}
-	if r.TLS != nil && e.certificate != nil {
+	d := &decision{URL: text, Path: pipeline.Path(r), Rules: []judged{}, Backends: []admin.Backend{}}
+	host, isHost := pipeline.Host(r)
+	d.Host = host
+	if r.TLS != nil && isHost && e.certificate != nil {
 		d.Certificate = e.certificate(ctx, strings.Trim(host, "[]"))
 	}
-	if strings.HasPrefix(d.Path, challenges) && slices.Contains(stages, acme.Name) {
-		d.Outcome, d.Reason = challenge, "the acme stage answers the challenges of a certificate authority; other tokens go on"
+	stages := e.settings.Stages()
+	for _, stage := range stages {
+		switch stage {
+		case redirect.Name:
+			err = e.redirects(d, r)
+		case acme.Name:
+			answersChallenge(d)
+		case route.Name:
+			e.routes(d, isHost, stages)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if d.Outcome != "" {
+			break
+		}
 	}
-	if slices.Contains(stages, route.Name) {
-		e.routes(d, stages)
-	} else {
+	if d.Outcome == "" {
 		d.Outcome, d.Reason = unrouted, "the route stage is not part of the pipeline"
+	}
+	if d.Outcome != proxied {
+		d.Compression = "the answer is Tricot's own"
 	}
 	return d, nil
 }
 
-// requestTo makes the request that a client would send for a URL.
+// requestTo makes the request that a client would send for a URL. Its path stays as it is written.
 func requestTo(text string) (*http.Request, error) {
-	if !strings.Contains(text, "://") {
+	if i := strings.Index(text, "://"); i < 0 || strings.ContainsAny(text[:i], "/?#") { // that one is part of the path
 		text = "https://" + text
 	}
 	u, err := url.Parse(text)
 	if err != nil {
+		var wrong *url.Error
+		if errors.As(err, &wrong) {
+			err = wrong.Err // it quotes the URL once more
+		}
 		return nil, fmt.Errorf("%q is not a URL: %w", text, err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("%q is not a URL of a request: expected https://HOST/PATH, or http://", text)
 	}
-	r := &http.Request{Method: http.MethodGet, Host: u.Host, URL: u, Header: http.Header{}}
-	// The path as it was written: url.Parse keeps it, and String would change it.
-	r.RequestURI = text[strings.Index(text, "://")+len("://"):]
-	if i := strings.IndexAny(r.RequestURI, "/?#"); i >= 0 {
-		r.RequestURI = r.RequestURI[i:]
+	_, target, _ := strings.Cut(text, "://") // url.Parse keeps it, and String would change it
+	if i := strings.IndexAny(target, "/?#"); i >= 0 {
+		target = target[i:]
 	} else {
-		r.RequestURI = "/"
+		target = ""
 	}
-	r.RequestURI, _, _ = strings.Cut(r.RequestURI, "#") // which clients keep to themselves
-	if !strings.HasPrefix(r.RequestURI, "/") {
-		r.RequestURI = "/" + r.RequestURI
+	target, _, _ = strings.Cut(target, "#") // which clients keep to themselves
+	if !strings.HasPrefix(target, "/") {
+		target = "/" + target
 	}
+	r := &http.Request{Method: http.MethodGet, Host: u.Host, URL: u, Header: http.Header{}, RequestURI: sendable(target)}
 	if u.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	}
 	return r, nil
 }
 
-// redirects lets the redirect stage itself answer.
+// sendable encodes what clients never send as it is: spaces, and what is not ASCII.
+func sendable(target string) string {
+	var b strings.Builder
+	for i := 0; i < len(target); i++ {
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// redirects lets the redirect stage itself answer, or pass the request on.
 func (e *explainer) redirects(d *decision, r *http.Request) error {
 	stage, err := redirect.New(redirect.Options{Port: redirectPort(e.settings)})
 	if err != nil {
 		return err
 	}
-	answer := &answered{header: http.Header{}}
-	stage(http.NotFoundHandler()).ServeHTTP(answer, r)
-	d.Outcome, d.Location = redirected, answer.header.Get("Location")
-	d.Reason = "plain HTTP is sent to HTTPS: explain the location to see what comes then"
-	d.Compression = "the answer is Tricot's own"
-	if d.Location == "" {
-		d.Outcome, d.Reason = refused, fmt.Sprintf("the redirect stage answers with status %d", answer.status)
+	answer, passed := &answered{header: http.Header{}}, false
+	stage(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true })).ServeHTTP(answer, r)
+	switch location := answer.header.Get("Location"); {
+	case passed:
+	case location != "":
+		d.Outcome, d.Location = redirected, location
+		d.Reason = "plain HTTP is sent to HTTPS: explain the location to see what comes then"
+	default:
+		d.Outcome, d.Reason = refused, fmt.Sprintf("the host is not one: the redirect stage answers with status %d", answer.status)
 	}
 	return nil
+}
+
+// answersChallenge is for the acme stage, which passes no challenge on, whether or not it knows the token.
+func answersChallenge(d *decision) {
+	if strings.HasPrefix(d.Path, challenges) {
+		d.Outcome = challenge
+		d.Reason = "the acme stage answers the challenges of a certificate authority, and unknown tokens with 404"
+	}
 }
 
 // answered keeps the head of an answer.
@@ -168,9 +200,15 @@ func (a *answered) WriteHeader(status int) { a.status = status }
 func (a *answered) Write(p []byte) (int, error) { return len(p), nil }
 
 // routes fills in what the table decides.
-func (e *explainer) routes(d *decision, stages []string) {
+func (e *explainer) routes(d *decision, isHost bool, stages []string) {
+	if !isHost {
+		d.Outcome, d.Reason = unrouted, "the host is not one: 404"
+		return
+	}
 	explanation := e.explain(d.Host, d.Path)
+	serves, turns := serving(explanation)
 	for _, v := range explanation.Verdicts {
+		v = insteadOfEjected(v, serves, turns)
 		state := admin.Standby
 		switch v.Outcome {
 		case route.Chosen:
@@ -185,30 +223,61 @@ func (e *explainer) routes(d *decision, stages []string) {
 			d.Backends = append(d.Backends, b)
 		}
 	}
-	outcome, reason := proxied, ""
-	switch found := explanation.Route; {
-	case found == nil:
-		outcome, reason = unrouted, "no rule matches: 404"
-		if len(d.Rules) == 0 {
-			reason = "no rule is for this host: 404"
-		}
-	default:
-		d.Matched = fmt.Sprintf("%s%s, priority %d", found.Host, found.Path, found.Priority)
-		if len(found.Tiers) == 0 {
-			outcome, reason = unavailable, "no backend of the route can serve now: 503"
-		}
-	}
-	if d.Outcome == "" {
-		d.Outcome, d.Reason = outcome, reason
-	}
-	if outcome != proxied {
-		d.Compression = "the answer is Tricot's own"
+	switch {
+	case serves == nil && len(d.Rules) == 0:
+		d.Outcome, d.Reason = unrouted, "no rule is for this host: 404"
+		return
+	case serves == nil:
+		d.Outcome, d.Reason = unrouted, "no rule matches: 404"
 		return
 	}
+	d.Matched = fmt.Sprintf("%s%s, priority %d", serves.Host, serves.Path, serves.Priority)
+	if len(turns) == 0 {
+		d.Outcome, d.Reason = unavailable, "no backend of the route can serve now: 503"
+		return
+	}
+	d.Outcome = proxied
 	if slices.Contains(stages, headers.Name) {
 		d.Headers = headersOf(d.Backends)
 	}
 	d.Compression = e.compression(stages)
+}
+
+// serving gives the route whose backends serve, and those that take turns: of the first tier that has any which is not
+// left out. Where all are left out they are asked nevertheless, the first tier first. It is nil where nothing matches,
+// and there are no backends where none can serve.
+func serving(explanation route.Explanation) (*pipeline.Route, []*pipeline.Backend) {
+	first := explanation.Route
+	for r := first; r != nil; r = r.Next(explanation.Host, explanation.Path) {
+		for _, tier := range r.Tiers {
+			var working []*pipeline.Backend
+			for _, b := range tier.Backends {
+				if !b.Health.Condition().Ejected() {
+					working = append(working, b)
+				}
+			}
+			if working != nil {
+				return r, working
+			}
+		}
+	}
+	if first == nil || len(first.Tiers) == 0 {
+		return first, nil
+	}
+	return first, first.Tiers[0].Backends
+}
+
+// insteadOfEjected corrects a verdict, which the table gives, where backends that keep failing are left out.
+func insteadOfEjected(v route.Verdict, serves *pipeline.Route, turns []*pipeline.Backend) route.Verdict {
+	if v.Outcome != route.Standby || v.Rule.Host != serves.Host || v.Rule.Path != serves.Path ||
+		v.Rule.Priority != serves.Priority || !slices.Contains(turns, v.Rule.Backend) {
+		return v
+	}
+	v.Outcome, v.Reason = route.Chosen, "those before it keep failing, and are left out for a while"
+	if v.Rule.Backend.Health.Condition().Ejected() {
+		v.Reason = "it kept failing, and so did all others"
+	}
+	return v
 }
 
 // headersOf gives the headers that backends set, with the backend's name where not all set the same.

@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,11 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tricot-proxy/tricot/certs"
-	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/cmd/admin"
 	"github.com/tricot-proxy/tricot/cmd/settings"
 	"github.com/tricot-proxy/tricot/middleware/route"
-	"github.com/tricot-proxy/tricot/providers"
 )
 
 // explainPatience is how long explain and routes wait for the running instance, or for services and store.
@@ -69,14 +65,14 @@ func (p *program) decision(cmd *cobra.Command, text string, offline bool) (*deci
 		return d, nil
 	}
 	log := p.logOfCommand(s)
-	table, here, err := p.readServices(ctx, s, log)
+	read, err := readServices(ctx, s, log)
 	if err != nil {
 		return nil, &runError{err}
 	}
 	e := &explainer{
 		settings:    s,
-		explain:     func(host, path string) route.Explanation { return table.Explain(host, path, here) },
-		certificate: p.storedCertificate(s, log),
+		explain:     read.router.Explain,
+		certificate: storedCertificate(s, read.router.Table(), log),
 	}
 	return e.decide(ctx, text)
 }
@@ -114,11 +110,11 @@ func (p *program) listRoutes(cmd *cobra.Command, offline bool) ([]admin.Route, e
 	ctx, cancel := context.WithTimeout(cmd.Context(), explainPatience)
 	defer cancel()
 	if offline {
-		table, _, err := p.readServices(ctx, s, p.logOfCommand(s))
+		read, err := readServices(ctx, s, p.logOfCommand(s))
 		if err != nil {
 			return nil, &runError{err}
 		}
-		return routesOf(table), nil
+		return routesOf(read.router.Table()), nil
 	}
 	const part = 10_000
 	all := []admin.Route{}
@@ -137,63 +133,30 @@ func (p *program) listRoutes(cmd *cobra.Command, offline bool) ([]admin.Route, e
 	}
 }
 
-// errEnough ends the providers when the first snapshot is there.
-var errEnough = errors.New("enough")
-
-// readServices reads the services once, and compiles them as a Tricot with these settings would.
-func (p *program) readServices(ctx context.Context, s *settings.Settings, log *slog.Logger) (*route.Table, route.Location, error) {
-	client, err := connectConsul(s, log)
-	if err != nil {
-		return nil, route.Location{}, err
-	}
-	quiet := *s
-	quiet.Consul.SnapshotPath = "" // it is the running instance's, and not what Consul says now
-	router := route.NewRouter(route.Options{Location: route.Location{Node: s.NodeName, Site: s.Site}})
-	var from []providers.Provider
-	for _, name := range s.Providers {
-		provider, err := openProvider(name, &quiet, client, router, log)
-		if err != nil {
-			return nil, route.Location{}, err
-		}
-		from = append(from, provider)
-	}
-	ctx, enough := context.WithCancelCause(ctx)
-	defer enough(nil)
-	err = providers.Merge(ctx, from, explainPatience, func(instances []providers.Instance) {
-		router.Apply(instances)
-		enough(errEnough)
-	})
-	if err == nil && !errors.Is(context.Cause(ctx), errEnough) {
-		err = fmt.Errorf("the services could not be read within %s", explainPatience)
-	}
-	if err != nil {
-		return nil, route.Location{}, err
-	}
-	return router.Table(), router.Location(), nil
-}
-
 // storedCertificate looks a name up in the store, which is opened for it.
-func (p *program) storedCertificate(s *settings.Settings, log *slog.Logger) func(context.Context, string) *admin.Certificate {
-	return func(ctx context.Context, name string) *admin.Certificate {
-		in, err := p.openStoreOnce(s, log)
+func storedCertificate(s *settings.Settings, table *route.Table, log *slog.Logger) func(context.Context, string) *admin.Certificate {
+	look := func(ctx context.Context, name string) (certs.Status, error) {
+		client, err := connectConsul(s, log)
 		if err != nil {
-			return nil
+			return certs.Status{}, err
 		}
-		status, err := certs.Look(ctx, in, name, time.Now())
+		in, err := openStore(s, client, log)
 		if err != nil {
-			return nil
+			return certs.Status{}, err
+		}
+		return certs.Look(ctx, in, name, time.Now())
+	}
+	return func(ctx context.Context, name string) *admin.Certificate {
+		status, err := look(ctx, name)
+		if err != nil {
+			return &admin.Certificate{Name: name, State: unknown, Problem: "the certificate store cannot be read: " + err.Error()}
+		}
+		if status.To.IsZero() && status.Problem == "" && status.LastError == "" && !table.Names(name) {
+			return unnamed(s, name)
 		}
 		shown := certificateOf(status, time.Now())
 		return &shown
 	}
-}
-
-func (p *program) openStoreOnce(s *settings.Settings, log *slog.Logger) (store.Store, error) {
-	client, err := connectConsul(s, log)
-	if err != nil {
-		return nil, err
-	}
-	return openStore(s, client, log)
 }
 
 // printDecision writes a decision for people.
@@ -251,12 +214,4 @@ func printRoutes(to io.Writer, all []admin.Route) error {
 		}
 	}
 	return table.Flush()
-}
-
-// decode reads an answer of the instance.
-func decode(from io.Reader, into any) error {
-	if err := json.NewDecoder(from).Decode(into); err != nil {
-		return fmt.Errorf("read the answer of the running instance: %w", err)
-	}
-	return nil
 }

@@ -26,6 +26,9 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	stop, stopNow := make(chan struct{}), make(chan struct{})
 	ended, end := context.WithCancel(cmd.Context())
 	defer end()
@@ -45,17 +48,16 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return &runError{err}
 	}
-	defer onHangup(proxy.reopen)()
+	defer onEach(hangups, proxy.reopen)()
 	if err := proxy.run(cmd.Context(), stop, stopNow); err != nil {
 		return &runError{err}
 	}
 	return nil
 }
 
-// onHangup does something on each SIGHUP, one at a time, until it is ended.
-func onHangup(do func()) (end func()) {
-	signals, ended := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP)
+// onEach does something on each signal, one at a time, until it is ended.
+func onEach(signals <-chan os.Signal, do func()) (end func()) {
+	ended := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -68,7 +70,6 @@ func onHangup(do func()) (end func()) {
 		}
 	})
 	return func() {
-		signal.Stop(signals)
 		close(ended)
 		running.Wait()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/cmd/admin"
+	"github.com/tricot-proxy/tricot/cmd/settings"
 	"github.com/tricot-proxy/tricot/middleware/metrics"
 	"github.com/tricot-proxy/tricot/middleware/route"
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -145,13 +146,47 @@ func (v *view) Services() []admin.Service {
 
 // shownTags leaves the query out of the URL that a tag may have: there may be a secret in it.
 func shownTags(tags []string) []string {
-	shown := slices.Clone(tags)
-	for i, text := range shown {
-		if url, query, found := strings.Cut(text, "?"); found && strings.HasPrefix(url, "tricot-on-demand-tls-ask") && query != "" {
-			shown[i] = url + "?***"
+	shown := make([]string, len(tags))
+	for i, text := range tags {
+		shown[i] = text
+		if hasURL(text) {
+			shown[i] = withoutQuery(text)
 		}
 	}
 	return shown
+}
+
+// shownProblem is the sentence on a malformed tag, without such a query either.
+func shownProblem(p route.Problem) string {
+	if hasURL(p.Tag) {
+		p.Tag, p.Reason = withoutQuery(p.Tag), withoutQuery(p.Reason)
+	}
+	return p.Error()
+}
+
+func hasURL(tag string) bool {
+	return strings.HasPrefix(strings.TrimSpace(tag), "tricot-on-demand-tls-ask")
+}
+
+// withoutQuery masks what follows each "?", up to where a URL ends.
+func withoutQuery(text string) string {
+	var shown strings.Builder
+	for {
+		before, query, found := strings.Cut(text, "?")
+		shown.WriteString(before)
+		if !found {
+			return shown.String()
+		}
+		end := strings.IndexAny(query, " \t\"")
+		if end < 0 {
+			end = len(query)
+		}
+		shown.WriteByte('?')
+		if end > 0 {
+			shown.WriteString("***")
+		}
+		text = query[end:]
+	}
 }
 
 func (v *view) Routes() []admin.Route { return routesOf(v.router.Table()) }
@@ -199,15 +234,30 @@ func (v *view) Certificates() []admin.Certificate {
 	return all
 }
 
-// certificate is that of a name, or of the wildcard that it falls under.
+// certificate is what serves a handshake for a name.
 func (v *view) certificate(_ context.Context, name string) *admin.Certificate {
 	all := v.keeper.Statuses()
 	i, found := slices.BinarySearchFunc(all, name, func(s certs.Status, name string) int { return strings.Compare(s.Name, name) })
-	if !found {
-		return &admin.Certificate{Name: name, State: admin.SelfSigned, Problem: "no rule names it"}
+	switch {
+	case !found && v.router.Table().Names(name): // since a moment ago
+		return &admin.Certificate{Name: name, State: admin.Missing}
+	case !found:
+		return unnamed(v.settings, name)
 	}
 	shown := certificateOf(all[i], v.now())
 	return &shown
+}
+
+// unknown is the state of a certificate where nobody can say.
+const unknown = "unknown"
+
+// unnamed is what serves a name that no rule names, and that got no certificate on demand.
+func unnamed(s *settings.Settings, name string) *admin.Certificate {
+	problem := "no rule names it, and it has no certificate on demand"
+	if s.TLS.StrictSNI {
+		problem += ": tls.strict_sni refuses the handshake, unless a wildcard matches it"
+	}
+	return &admin.Certificate{Name: name, State: admin.SelfSigned, Problem: problem}
 }
 
 // certificateOf shows what is known of a name.
@@ -246,7 +296,8 @@ func (v *view) Problems() []admin.Problem {
 	for _, rule := range v.router.Table().Rules() {
 		if condition := rule.Backend.Health.Condition(); condition.Ejected() && !told[rule.Backend.String()] {
 			told[rule.Backend.String()] = true
-			add("backend", rule.Backend.String(), fmt.Sprintf("it kept failing, and is left out (service %s, instance %s)", rule.Backend.Service, rule.Backend.ID))
+			add("backend", rule.Backend.String(), fmt.Sprintf("it kept failing, and is left out (service %s, instance %s)",
+				rule.Backend.Service, rule.Backend.ID))
 		}
 	}
 	for _, c := range v.Certificates() {
@@ -260,7 +311,7 @@ func (v *view) Problems() []admin.Problem {
 		}
 	}
 	for _, p := range v.router.Problems() {
-		add("tag", p.Service, p.Error())
+		add("tag", p.Service, shownProblem(p))
 	}
 	for _, odd := range v.settings.Warnings() {
 		add("setting", odd.Source, odd.Reason)

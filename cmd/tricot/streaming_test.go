@@ -60,14 +60,19 @@ func TestStreaming_KeepsServerSentEventsLive(t *testing.T) {
 func TestStreaming_KeepsCompressedServerSentEventsLive(t *testing.T) {
 	t.Parallel()
 	overEach(t, func(t *testing.T, protocol protocol) {
-		events := oneByOne{make(chan struct{})}
+		events := make(map[string]oneByOne) // by coding: a stream that is just ending must not take what is for the next
+		var services []service
+		for coding := range decoders {
+			events[coding] = oneByOne{make(chan struct{})}
+			services = append(services, serve(t, events[coding].serve).service(t, coding, "tricot app.test/"+coding))
+		}
 		p := start(t, config{"middleware.compress.enabled": true, "middleware.compress.mime_types": []string{"text/event-stream"}},
-			serve(t, events.serve).service(t, "web", "tricot app.test"))
+			services...)
 		client := p.client(t, protocol)
 		for coding, decoder := range decoders {
-			stream := open(t, client, newRequest(t, http.MethodGet, "https://app.test/", nil, "Accept-Encoding", coding))
+			stream := open(t, client, newRequest(t, http.MethodGet, "https://app.test/"+coding, nil, "Accept-Encoding", coding))
 			require.Equal(t, coding, stream.Header.Get("Content-Encoding"))
-			events.assertLive(t, decoder(t, stream.Body))
+			events[coding].assertLive(t, decoder(t, stream.Body))
 			require.NoError(t, stream.Body.Close())
 		}
 	})

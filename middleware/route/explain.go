@@ -125,7 +125,7 @@ func reach(rule Rule, here Location) string {
 	case rule.Balance == tag.Global:
 		return "it is for all sites and nodes"
 	case here.Site == "":
-		return "the site of this Tricot is not known"
+		return "its site counts as any other's: that of this Tricot is not known"
 	}
 	return "it is on another site"
 }

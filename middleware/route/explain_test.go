@@ -76,7 +76,7 @@ func TestExplain_SaysByWhatARuleLostAndHowNearItsBackendIs(t *testing.T) {
 		{"turns", here, []string{"tricot a.b", "tricot-global-lb"}, []string{"tricot a.b", "tricot-global-lb"}, true,
 			[2]string{"it is for all sites and nodes; takes turns with 1 more", "it is for all sites and nodes; takes turns with 1 more"}},
 		{"no site known", Location{}, []string{"tricot a.b"}, []string{"tricot a.b"}, true,
-			[2]string{"the site of this Tricot is not known; takes turns with 1 more", "the site of this Tricot is not known; takes turns with 1 more"}},
+			[2]string{"its site counts as any other's: that of this Tricot is not known; takes turns with 1 more", "its site counts as any other's: that of this Tricot is not known; takes turns with 1 more"}},
 	} {
 		second := providers.Instance{ID: "2", Service: "s", Address: "10.0.0.2", Port: 80, Node: "n2", Site: "s1", Healthy: true, Tags: c.second}
 		if c.elsewhere {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -13,7 +14,7 @@ var (
 )
 
 // requestBody is a request's body on its way to a backend. It may be read by another goroutine than the handler's, and
-// remembers what became of it. All methods but Read and Close work on a nil one, which is the body of a request that has
+// remembers what became of it. All methods but Read work on a nil one, which is the body of a request that has
 // none.
 type requestBody struct {
 	from     io.Reader
@@ -23,6 +24,11 @@ type requestBody struct {
 
 	wait     func() bool   // nil unless the client waits to be asked for the body: asks, or says that it is too late
 	finished chan struct{} // nil where wait is
+
+	mu        sync.Mutex  // held while a read is interrupted, so that none is once the request is answered
+	interrupt func()      // makes a read that waits for the client return; nil where nobody needs that
+	stopped   atomic.Bool // that was done
+	gone      bool        // finished is closed
 
 	begun, whole, over atomic.Bool
 	cause              atomic.Pointer[error]
@@ -59,6 +65,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	switch {
 	case err == nil:
+	case b.stopped.Load():
+		err = errFinished // which is not the client's doing
 	case errors.Is(err, io.EOF):
 		if !b.whole.Load() {
 			b.takeTrailers()
@@ -102,15 +110,33 @@ func (b *requestBody) confirmEnd() error {
 	return io.ErrNoProgress
 }
 
-// Close does nothing: the body belongs to the server, and another try may need it.
-func (b *requestBody) Close() error { return nil }
+// lend gives the body to net/http for one connection.
+func (b *requestBody) lend() *lentBody { return &lentBody{body: b} }
 
 // again gives the body for a second connection, as long as nothing has been read for the first.
 func (b *requestBody) again() (io.ReadCloser, error) {
 	if b.begun.Load() {
 		return nil, errors.New("a part of the body has been sent already")
 	}
-	return b, nil
+	return b.lend(), nil
+}
+
+// stop makes a read that waits return, unless the request has been answered.
+func (b *requestBody) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.interrupt != nil && !b.over.Load() {
+		b.stopped.Store(true)
+		b.letGo()
+		b.interrupt()
+	}
+}
+
+// keep lets no read be stopped any more.
+func (b *requestBody) keep() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.interrupt = nil
 }
 
 // finish ends all reading. It is called once.
@@ -118,8 +144,16 @@ func (b *requestBody) finish() {
 	if b == nil {
 		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.over.Store(true)
-	if b.finished != nil {
+	b.letGo()
+}
+
+// letGo ends a read that was too late to ask for the body. The lock must be held.
+func (b *requestBody) letGo() {
+	if b.finished != nil && !b.gone {
+		b.gone = true
 		close(b.finished)
 	}
 }

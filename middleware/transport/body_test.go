@@ -16,7 +16,10 @@ import (
 
 func TestRequestBody_IsGivenAgainOnlyUntilItIsRead(t *testing.T) {
 	b := newRequestBody(httptest.NewRequest("POST", "/", strings.NewReader("body")))
-	require.NoError(t, b.Close(), "as net/http does before it tries again")
+	first := b.lend()
+	require.NoError(t, first.Close(), "as net/http does before it tries again")
+	_, err := first.Read(make([]byte, 1))
+	require.ErrorIs(t, err, errFinished)
 	second, err := b.again()
 	require.NoError(t, err)
 	all, err := io.ReadAll(second)

@@ -165,6 +165,7 @@ func (x *exchange) send(now time.Time) error {
 	n, err := c.Conn.Write(out)
 	if err != nil && c.hasty && !c.secure && errors.Is(err, os.ErrDeadlineExceeded) {
 		if x.held != nil { // the backend may answer without reading it
+			x.reached = true
 			x.startUpload(bytes.Clone(out[n:]))
 			return nil
 		}
@@ -174,6 +175,7 @@ func (x *exchange) send(now time.Time) error {
 		more, err = c.Conn.Write(out[n:])
 		n += more
 	}
+	x.reached = x.reached || n > 0
 	switch {
 	case err != nil && n == 0:
 		return errNothingSent{fmt.Errorf("send the request: %w", err)}

@@ -352,3 +352,13 @@ func BenchmarkConnections(b *testing.B) {
 		}
 	}
 }
+
+func TestConnections_SpreadTheNamesThatClientsThinkUp(t *testing.T) {
+	cs := newConnections(t, ConnectionOptions{})
+	for n := range 1000 {
+		cs.shelf(key{scheme: pipeline.HTTPS, address: "127.0.0.1:443", name: fmt.Sprintf("n%d.app.test", n)})
+	}
+	for i := range cs.shards {
+		assert.Less(t, len(cs.shards[i].all()), 100, "the next name copies all of them")
+	}
+}

@@ -32,6 +32,7 @@ type exchange struct {
 	held       []byte  // the body, where it lies in buffers.out as a whole; otherwise nil
 	expects    bool    // the client waits to be asked for the body
 	upload     *upload // nil unless the body is sent by a goroutine of its own
+	reached    bool    // something of the request has left
 	torn       bool    // the backend did not take the request as a whole
 }
 
@@ -77,7 +78,7 @@ func (x *exchange) refuse(status int, text string) {
 // failure says what it means that there is no answer over HTTP/1.1.
 func (x *exchange) failure(err error) *pipeline.Failure {
 	c := x.connection
-	return failureOf(err, x.r, x.body, c != nil, c != nil && c.responded, x.held != nil)
+	return failureOf(err, x.r, x.body, x.reached, c != nil && c.responded, x.held != nil)
 }
 
 // interrupted ends an answer of which a part is sent already: the client did not take more of it, or the backend gave no
@@ -87,7 +88,7 @@ func (x *exchange) interrupted(cause error, byClient bool) {
 		x.state.Failure = &pipeline.Failure{Err: unread, Status: bodyStatus(unread, x.r)}
 		x.abort(slog.LevelDebug, "the request ended in the middle of the answer")
 	}
-	if byClient || x.r.Context().Err() != nil {
+	if byClient || clientEnded(x.r, x.body) != nil {
 		x.state.Failure = &pipeline.Failure{Err: cause, Status: statusClientLeft}
 		x.abort(slog.LevelDebug, "the client left in the middle of the answer")
 	}

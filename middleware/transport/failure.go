@@ -15,14 +15,14 @@ import (
 // statusClientLeft is never sent: there is nobody who could read it.
 const statusClientLeft = 499
 
-// failureOf says what it means that a backend gave no answer. connected says that something of the request may have been
+// failureOf says what it means that a backend gave no answer. reached says that something of the request may have been
 // sent, responded that something of an answer has arrived, held that the body is still there for another try.
-func failureOf(err error, r *http.Request, body *requestBody, connected, responded, held bool) *pipeline.Failure {
+func failureOf(err error, r *http.Request, body *requestBody, reached, responded, held bool) *pipeline.Failure {
 	// First, for a server ends the context as well when it cannot read on.
 	if cause := body.failure(); cause != nil {
 		return &pipeline.Failure{Err: cause, Status: bodyStatus(cause, r)}
 	}
-	ended := r.Context().Err()
+	ended := clientEnded(r, body)
 	if errors.Is(ended, context.Canceled) {
 		return &pipeline.Failure{Err: err, Status: statusClientLeft}
 	}
@@ -34,12 +34,21 @@ func failureOf(err error, r *http.Request, body *requestBody, connected, respond
 		failure.Status = http.StatusGatewayTimeout
 	}
 	switch {
-	case !connected:
-		failure.Repeatable = held || !body.touched()
-	case !responded:
-		failure.Repeatable = body == nil && idempotent(r.Method)
+	case !reached:
+		failure.Repeatable, failure.Unsent = held || !body.touched(), true
+	case !responded: // an upload may just be beginning to read
+		failure.Repeatable = (held || body == nil) && idempotent(r.Method)
 	}
 	return failure
+}
+
+// clientEnded is why the request's context has ended, unless we did that ourselves: over HTTP/1.1 the server takes a body
+// of which the reading was stopped for a client that left.
+func clientEnded(r *http.Request, body *requestBody) error {
+	if body != nil && body.stopped.Load() {
+		return nil
+	}
+	return r.Context().Err()
 }
 
 func isTimeout(err error) bool {

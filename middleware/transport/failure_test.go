@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -96,20 +97,24 @@ func TestTransport_LeavesOnlyWhatIsSafeToRepeat(t *testing.T) {
 	for _, c := range []struct {
 		name, method, body string
 		backend            *pipeline.Backend
-		want               bool
+		want, unsent       bool
 	}{
-		{"nothing sent", "GET", "", refuses, true},
-		{"nothing sent of a POST", "POST", "", refuses, true},
-		{"nothing sent of a POST with a body", "POST", "body", refuses, true},
-		{"sent a GET", "GET", "", gone, true},
-		{"sent a HEAD", "HEAD", "", gone, true},
-		{"sent a PUT without a body", "PUT", "", gone, true},
-		{"sent a DELETE", "DELETE", "", gone, true},
-		{"sent a GET with a body", "GET", "body", gone, false},
-		{"sent a PUT with a body", "PUT", "body", gone, false},
-		{"sent a POST", "POST", "", gone, false},
-		{"sent a PATCH", "PATCH", "", gone, false},
-		{"got an informational response", "GET", "", interim, false},
+		{"nothing sent", "GET", "", refuses, true, true},
+		{"nothing sent of a POST", "POST", "", refuses, true, true},
+		{"nothing sent of a POST with a body", "POST", "body", refuses, true, true},
+		{"nothing sent over HTTP/2", "POST", "", &pipeline.Backend{Scheme: pipeline.H2C, Address: refuses.Address}, true, true},
+		{"nothing sent over TLS", "POST", "", &pipeline.Backend{Scheme: pipeline.HTTPS, Address: refuses.Address}, true, true},
+		{"sent a GET", "GET", "", gone, true, false},
+		{"sent a HEAD", "HEAD", "", gone, true, false},
+		{"sent a PUT without a body", "PUT", "", gone, true, false},
+		{"sent a DELETE", "DELETE", "", gone, true, false},
+		{"sent a GET with a short body", "GET", "body", gone, true, false},
+		{"sent a PUT with a short body", "PUT", "body", gone, true, false},
+		{"sent a PUT with a long body", "PUT", strings.Repeat("x", maxHeld+1), gone, false, false},
+		{"sent a POST", "POST", "", gone, false, false},
+		{"sent a POST with a short body", "POST", "body", gone, false, false},
+		{"sent a PATCH", "PATCH", "", gone, false, false},
+		{"got an informational response", "GET", "", interim, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			front := newFront(t, c.backend, setting{state: func(s *pipeline.State) { s.MayRetry = true }})
@@ -121,6 +126,7 @@ func TestTransport_LeavesOnlyWhatIsSafeToRepeat(t *testing.T) {
 			state := front.state(t)
 			require.NotNil(t, state.Failure)
 			assert.Equal(t, c.want, state.Failure.Repeatable)
+			assert.Equal(t, c.unsent, state.Failure.Unsent)
 			assert.Equal(t, c.want, response.StatusCode == http.StatusOK)
 		})
 	}
@@ -225,4 +231,31 @@ func TestNew_RefusesWhatMakesNoSense(t *testing.T) {
 		_, err := New(options)
 		assert.ErrorContains(t, err, name)
 	}
+}
+
+func TestTransport_KnowsThatABackendGotARequestBeforeItWasGone(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		c := &wire{Conn: conn, Reader: bufio.NewReader(conn)}
+		c.head()
+		c.send(ok("first"))
+		c.head()
+		_ = listener.Close() // the second try finds nobody
+	}()
+	backend := &pipeline.Backend{Scheme: pipeline.HTTP, Address: listener.Addr().String()}
+	front := newFront(t, backend, setting{state: func(s *pipeline.State) { s.MayRetry = true }})
+	front.get(t, "/")
+	front.state(t)
+	front.get(t, "/")
+	failure := front.state(t).Failure
+	require.NotNil(t, failure)
+	assert.True(t, failure.Repeatable)
+	assert.False(t, failure.Unsent, "it got the request on the connection that was open")
 }

@@ -51,7 +51,7 @@ func isTrailer(name string) bool {
 
 // isRequestTrailer leaves out what a backend that merges trailers into the header would take for our word.
 func isRequestTrailer(name string) bool {
-	return isTrailer(name) && !isForwarding(name)
+	return isTrailer(name) && !isForwarding(name) && !isDisguised(name)
 }
 
 // add puts the fields of one header behind what is in another.

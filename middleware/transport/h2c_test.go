@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -125,4 +126,23 @@ func TestTransport_SaysSoWhereABackendSpeaksNoHTTP2(t *testing.T) {
 	response, _ := front.get(t, "/")
 	assert.Equal(t, http.StatusBadGateway, response.StatusCode)
 	require.NotNil(t, front.state(t).Failure)
+}
+
+func TestTransport_CutsAnHTTP2AnswerThatStandsStill(t *testing.T) {
+	backend := newH2CBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "begun")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	each(t, func(t *testing.T, secure bool) {
+		front := newFront(t, backend, setting{secure: secure, options: Options{ProgressTimeout: 50 * time.Millisecond}})
+		response, err := front.Client().Do(front.request(t, http.MethodGet, "/", nil))
+		require.NoError(t, err)
+		defer response.Body.Close()
+		_, err = io.ReadAll(response.Body)
+		require.Error(t, err)
+		failure := front.state(t).Failure
+		require.NotNil(t, failure)
+		assert.Equal(t, http.StatusGatewayTimeout, failure.Status)
+	})
 }

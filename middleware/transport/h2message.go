@@ -2,9 +2,12 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -16,6 +19,10 @@ func (x *exchange) overHTTP2(s *shelf) {
 	s.use(now)
 	attempt := newAttempt(x.w, x.r, x.body)
 	x.state.Sent = now
+	if x.body != nil {
+		client := http.NewResponseController(x.w)
+		x.body.interrupt = func() { _ = client.SetReadDeadline(time.Unix(1, 0)) }
+	}
 	response, first, err := x.http2.roundTrip(outgoing(x.r, x.state.Backend, x.body, x.trusted), s, attempt)
 	attempt.end()
 	switch {
@@ -23,6 +30,7 @@ func (x *exchange) overHTTP2(s *shelf) {
 		s.http1.Store(true)
 		if x.body != nil {
 			x.body.wait = nil
+			x.body.keep()
 		}
 		x.overHTTP1(s, first)
 	case err != nil:
@@ -65,7 +73,7 @@ func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, tru
 		out.Host = backend.Address // every request has one
 	}
 	if body != nil {
-		out.Body, out.GetBody, out.ContentLength, out.Trailer = body, body.again, r.ContentLength, body.trailers
+		out.Body, out.GetBody, out.ContentLength, out.Trailer = body.lend(), body.again, r.ContentLength, body.trailers
 	}
 	return out.WithContext(r.Context())
 }
@@ -110,8 +118,19 @@ func (x *exchange) streamBody(response *http.Response) (err error, byClient bool
 	}
 	buf := x.pools.bulk.Get().(*bulk)
 	defer x.pools.bulk.Put(buf)
+	var stalled atomic.Bool
+	watch := time.AfterFunc(x.limits.progress, func() {
+		stalled.Store(true)
+		response.Body.Close() // which ends a read
+	})
+	defer watch.Stop()
 	for {
+		watch.Reset(x.limits.progress)
 		n, err := response.Body.Read(buf[:])
+		watch.Stop() // the client may take its time
+		if err != nil && stalled.Load() {
+			err = fmt.Errorf("read the answer: nothing has come for %s: %w", x.limits.progress, os.ErrDeadlineExceeded)
+		}
 		if n > 0 {
 			if _, err := x.w.Write(buf[:n]); err != nil {
 				return err, true

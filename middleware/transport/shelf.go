@@ -84,7 +84,11 @@ func (sh *shard) all() map[key]*shelf {
 
 // shelf gives the one for a key.
 func (cs *Connections) shelf(k key) *shelf {
-	sh := &cs.shards[maphash.String(cs.seed, k.address)%shards]
+	hash := maphash.String(cs.seed, k.address)
+	if k.name != "" { // clients may think up any number of them
+		hash = hash*31 + maphash.String(cs.seed, k.name)
+	}
+	sh := &cs.shards[hash%shards]
 	if s := sh.all()[k]; s != nil {
 		return s
 	}

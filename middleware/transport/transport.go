@@ -69,8 +69,8 @@ type Options struct {
 	// ContinueTimeout is how long a backend may take to answer "Expect: 100-continue" before it is sent the body
 	// unasked: 1 s.
 	ContinueTimeout time.Duration
-	// ProgressTimeout is how long an answer that has begun may stand still, and how long a backend may take no more of a
-	// request, over HTTP/1.1: 5 min. It is not for upgraded connections. It may last a quarter longer.
+	// ProgressTimeout is how long an answer that has begun may stand still, and, over HTTP/1.1, how long a backend may take
+	// no more of a request: 5 min. It is not for upgraded connections. It may last a quarter longer.
 	ProgressTimeout time.Duration
 	// Connections are those to the backends. The caller closes them. Nil: the stage makes its own, with the three options
 	// that follow; they are not closed before their IdleTimeout.

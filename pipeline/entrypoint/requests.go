@@ -17,6 +17,14 @@ type requests struct {
 }
 
 func (q *requests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 2 {
+		if reason := malformed(r); reason != "" {
+			q.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.Int("status", http.StatusBadRequest),
+				slog.String("reason", reason), slog.String("client", r.RemoteAddr))
+			http.Error(w, "400 Bad Request: "+reason, http.StatusBadRequest)
+			return
+		}
+	}
 	q.begin()
 	defer q.ended(r)
 	q.next.ServeHTTP(w, r)

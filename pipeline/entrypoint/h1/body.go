@@ -130,6 +130,7 @@ func (b *body) finish() bool {
 		// Somebody still reads, although the request has been answered.
 		_ = b.exchange.conn.client.SetReadDeadline(longAgo())
 		b.mu.Lock()
+		_ = b.exchange.conn.client.SetReadDeadline(time.Time{}) // it may just have come to its end
 	}
 	b.closed = true
 	b.mu.Unlock()

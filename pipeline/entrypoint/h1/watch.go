@@ -33,7 +33,8 @@ func (l *life) watch() {
 	if !l.asked || l.over || l.err != nil || l.watching != nil || !x.body.ended.Load() || len(c.ahead) > 0 {
 		return
 	}
-	if !c.readDeadline.IsZero() && c.setReadDeadline(time.Time{}) != nil {
+	if !c.readDeadline.IsZero() && c.setReadDeadline(time.Time{}) != nil { // closed: there is nothing to wait for
+		go x.cancel() // which takes the lock
 		return
 	}
 	l.watching = make(chan struct{})

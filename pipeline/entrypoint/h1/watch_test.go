@@ -224,3 +224,21 @@ func TestServe_LeavesARequestToWhoKeepsIt(t *testing.T) {
 	assert.Equal(t, http.Header{"X-Kept": {strings.Repeat("1", 5000)}}, first.Header)
 	assert.Equal(t, c.LocalAddr().String(), first.RemoteAddr)
 }
+
+func TestWatch_EndsTheContextOfAConnectionThatWasClosedBeforeAnybodyAsked(t *testing.T) {
+	overBoth(t, func(t *testing.T, serve serving) {
+		var f *front
+		ended := make(chan error, 1)
+		f = serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			f.mu.Lock()
+			for c := range f.open { // as a shutdown does that cuts requests off
+				_ = c.Close()
+			}
+			f.mu.Unlock()
+			<-r.Context().Done()
+			ended <- r.Context().Err()
+		})
+		write(t, f.dial(t), "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+		require.ErrorIs(t, receive(t, ended), context.Canceled)
+	})
+}

@@ -2,6 +2,7 @@ package h2conformance
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -25,6 +26,15 @@ func messages() []section {
 	trailers := func(flags http2.Flags, fields ...field) []frame {
 		return []frame{post(1), data(1, 0, "test"), headers(1, flags, block(fields...))}
 	}
+	// of is one with another :path, :method or :authority.
+	nowhere := []field{{":method", "GET"}, {":scheme", "https"}, {":path", "/"}}
+	of := func(name, method, path string) example { return refused(name, request(method, path)...) }
+	from := func(name string, fields ...field) example {
+		return refused(name, append(slices.Clone(nowhere), fields...)...)
+	}
+	withBody := func(name, body string, fields ...field) example {
+		return example{name: name, send: []frame{post(1, fields...), data(1, endStream, body)}, want: malformed(1)}
+	}
 	return []section{
 		{"8.1 Framing", []example{
 			{
@@ -47,6 +57,16 @@ func messages() []section {
 				send: []frame{post(1, field{"content-length", "5"}), data(1, 0, "test"), data(1, endStream, "test")},
 				want: malformed(1), calls: 1,
 			},
+			with("a length and END_STREAM in HEADERS", "content-length", "5"),
+			with("a length that is none", "content-length", "-1"),
+			withBody("a length that is no number and an empty body", "", field{"content-length", "0x4"}),
+			withBody("a length that is no number", "test", field{"content-length", "four"}),
+			withBody("a length with a sign", "test", field{"content-length", "+4"}),
+			withBody("a list of lengths", "test", field{"content-length", "4, 4"}),
+			withBody("an empty length", "test", field{"content-length", ""}),
+			withBody("a length beyond 63 bits", "test", field{"content-length", strings.Repeat("9", 20)}),
+			withBody("two lengths that differ", "test", field{"content-length", "4"}, field{"content-length", "40"}),
+			withBody("two lengths that do not differ", "test", field{"content-length", "4"}, field{"content-length", "4"}),
 		}},
 		{"8.2.1 Field validity", []example{
 			with("a name in upper case", "X-TEST", "ok"),
@@ -58,6 +78,10 @@ func messages() []section {
 			with("NUL in a value", "x-test", "o\x00k"),
 			with("CR in a value", "x-test", "o\rk"),
 			with("LF in a value", "x-test", "o\nk"),
+			with("white space around a value", "x-test", " \tok "),
+			with("white space before a value", "x-test", " ok"),
+			with("white space behind a value", "x-test", "ok\t"),
+			with("nothing but white space", "x-test", " "),
 			with("a request in a value", "x-test", "ok\r\n\r\nGET /next HTTP/1.1\r\nHost: app.example.com\r\n\r\n"),
 		}},
 		// h2spec takes the reset only, and not the 400 that section 8.1.1 allows.
@@ -103,6 +127,21 @@ func messages() []section {
 			refused("a :path with a line break", instead(":path", "/ HTTP/1.1\r\nHost: other.example.com")...),
 			refused("a :method with a line break", instead(":method", "GET / HTTP/1.1\r\nx-test:")...),
 			refused("an :authority with a line break", instead(":authority", "app.example.com\r\nx-test:")...),
+			// A path begins with "/"; "*" is for OPTIONS, and the absolute form for nobody.
+			of("an asterisk of GET", "GET", "*"),
+			of("an absolute URI as :path", "GET", "https://other.example.com/x"),
+			of("another scheme's URI as :path", "GET", "mailto:x"),
+			// RFC 3986, section 3.3: neither a space nor a fragment is in a path. With a space the request line of HTTP/1.1
+			// has one part too many.
+			of("a space in :path", "GET", "/x HTTP/1.1"),
+			of("a fragment in :path", "GET", "/x#y"),
+			// RFC 9110, section 9.1: a method is a token.
+			of("a space in :method", "GET /admin", "/"),
+			of("a colon in :method", "x-test:", "/"),
+			from("a space in :authority", field{":authority", "a b"}),
+			// RFC 9110, section 7.2: there is one Host, and it is the :authority (a SHOULD, without which two could differ).
+			from("several Host without :authority", field{"host", "a.example.com"}, field{"host", "b.example.com"}),
+			with("a Host that differs from :authority", "host", "other.example.com"),
 			refused("an :authority with user information", instead(":authority", "admin@app.example.com")...),
 		}},
 		{"8.4 Server push", []example{
