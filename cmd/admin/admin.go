@@ -6,7 +6,9 @@
 //	/api/status           this instance: version, node, site, providers
 //	/api/services         the service instances of the snapshot in force
 //	/api/routes           hosts, paths and priorities with their backends; ?search=, ?offset= and ?limit= cut it
-//	/api/certificates     wanted names and their certificates; the same three
+//	/api/rules            the same, one rule after the other, each with its backend
+//	/api/backends         the backends of all rules with their state, each once
+//	/api/certificates     wanted names and their certificates; the same three, as for all lists
 //	/api/problems         what a person should look at, the worst first
 //	/api/settings         every setting in force with its source; secrets are masked
 //	/api/explain?url=     the whole decision on a request to that URL
@@ -60,6 +62,8 @@ func New(options Options) http.Handler {
 	guarded("/api/status", s.status)
 	guarded("/api/services", s.services)
 	guarded("/api/routes", s.routes)
+	guarded("/api/rules", s.rules)
+	guarded("/api/backends", s.backends)
 	guarded("/api/certificates", s.certificates)
 	guarded("/api/problems", s.problems)
 	guarded("/api/settings", s.settings)

@@ -173,6 +173,25 @@ func TestAPI_CutsTenThousandRoutesIntoParts(t *testing.T) {
 	}
 }
 
+func TestAPI_GivesRulesOneByOneAndEachBackendOnce(t *testing.T) {
+	one := admin.Backend{Service: "web", ID: "1", URL: "http://10.0.0.1:80", State: admin.Standby}
+	serving := one
+	serving.State = admin.Serving
+	two := admin.Backend{Service: "api", ID: "2", URL: "http://10.0.0.2:80", State: admin.Ejected}
+	server := serve(t, &tricot{routes: []admin.Route{
+		{Host: "a.example", Path: "/x", Priority: 100, Backends: []admin.Backend{one, two}},
+		{Host: "b.example", Priority: 50, Backends: []admin.Backend{serving}},
+	}}, "")
+	_, body := get(t, server.URL+"/api/rules?search=web")
+	assert.JSONEq(t, `{"total":3,"matched":2,"offset":0,"rules":[
+		{"host":"a.example","path":"/x","priority":100,"backend":{"service":"web","id":"1","url":"http://10.0.0.1:80","balance":"","state":"standby"}},
+		{"host":"b.example","path":"","priority":50,"backend":{"service":"web","id":"1","url":"http://10.0.0.1:80","balance":"","state":"serving"}}]}`, body)
+	_, body = get(t, server.URL+"/api/backends")
+	assert.JSONEq(t, `{"total":2,"matched":2,"offset":0,"backends":[
+		{"service":"api","id":"2","url":"http://10.0.0.2:80","balance":"","state":"ejected"},
+		{"service":"web","id":"1","url":"http://10.0.0.1:80","balance":"","state":"serving"}]}`, body)
+}
+
 func TestAPI_RefusesWhatMakesNoSense(t *testing.T) {
 	server := serve(t, &tricot{}, "")
 	for path, want := range map[string]string{

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,12 +33,54 @@ func matchesRoute(route Route, search string) bool {
 	if contains(search, route.Host+route.Path) {
 		return true
 	}
-	for _, b := range route.Backends {
-		if contains(search, b.Service, b.ID, b.Node, b.Site, b.URL, b.State) {
-			return true
+	return slices.ContainsFunc(route.Backends, func(b Backend) bool { return matchesBackend(b, search) })
+}
+
+// A rule is a route with one of its backends.
+type rule struct {
+	Host     string  `json:"host"`
+	Path     string  `json:"path"`
+	Priority int     `json:"priority"`
+	Backend  Backend `json:"backend"`
+}
+
+func (s *site) rules(w http.ResponseWriter, r *http.Request) {
+	var all []rule
+	for _, route := range s.Routes() {
+		for _, backend := range route.Backends {
+			all = append(all, rule{route.Host, route.Path, route.Priority, backend})
 		}
 	}
-	return false
+	answerPart(s, w, r, "rules", all, func(rule rule, search string) bool {
+		return contains(search, rule.Host+rule.Path) || matchesBackend(rule.Backend, search)
+	})
+}
+
+// backends gives each one once. The state of one that is in several routes is the best that it has in any.
+func (s *site) backends(w http.ResponseWriter, r *http.Request) {
+	rank := map[string]int{Serving: 3, Standby: 2, Ejected: 1}
+	at, all := map[[3]string]int{}, []Backend(nil)
+	for _, route := range s.Routes() {
+		for _, b := range route.Backends {
+			key := [3]string{b.Service, b.ID, b.URL}
+			i, known := at[key]
+			switch {
+			case !known:
+				at[key] = len(all)
+				all = append(all, b)
+			case rank[b.State] > rank[all[i].State]:
+				all[i] = b
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Backend) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID), strings.Compare(a.URL, b.URL))
+	})
+	answerPart(s, w, r, "backends", all, matchesBackend)
+}
+
+func matchesBackend(b Backend, search string) bool {
+	return contains(search, b.Service, b.ID, b.Node, b.Site, b.URL, b.State)
 }
 
 func (s *site) certificates(w http.ResponseWriter, r *http.Request) {
