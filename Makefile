@@ -11,7 +11,7 @@ export CHROMIUM_BIN
 .PHONY: build demo test lint unit fuzz bench benchmarks clean consul node chromium
 
 build:
-	$(GO) build -trimpath -buildvcs=auto -ldflags "-s -w" -o bin/tricot ./cmd/tricot
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags "-s -w" -o bin/tricot ./cmd/tricot
 
 demo: build
 	$(GO) build -o bin/backend ./examples/backend

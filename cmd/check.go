@@ -42,7 +42,7 @@ func (p *program) checkSettings(cmd *cobra.Command, services bool) error {
 	}
 	if !services {
 		for _, malformed := range malformedTags(s) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", s.File.Path, shownProblem(malformed))
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", s.File.Path, malformed)
 		}
 	}
 	if _, err := fmt.Fprintln(cmd.OutOrStdout(), "The settings are good."); err != nil || !services {
@@ -67,7 +67,7 @@ func (p *program) checkServices(cmd *cobra.Command, s *settings.Settings) error 
 		counted(len(names), "service"), counted(len(read.instances), "instance"), counted(len(read.router.Table().Rules()), "rule"))
 	malformed := read.router.Problems()
 	for _, problem := range malformed {
-		fmt.Fprintln(cmd.ErrOrStderr(), shownProblem(problem))
+		fmt.Fprintln(cmd.ErrOrStderr(), problem)
 	}
 	if n := len(malformed); n > 0 {
 		return &runError{errors.New(counted(n, "malformed tag"))}

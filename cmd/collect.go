@@ -27,7 +27,7 @@ func (v *view) metrics() http.Handler {
 }
 
 // A collector shows all but the requests: it reads what the parts know when it is asked. The values of its labels are names
-// of rules, services and backends of the catalog, never what a client sent.
+// of rules, services and backends of the catalog, and names that got a certificate on demand; never what a client sent.
 type collector struct {
 	view *view
 	all  map[string]*prometheus.Desc
@@ -82,7 +82,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(c.all[name], prometheus.CounterValue, float64(value), labels...)
 	}
 	v := c.view
-	gauge("tricot_build_info", 1, version(), runtime.Version())
+	gauge("tricot_build_info", 1, release(), runtime.Version())
 	counter("tricot_provider_snapshots_total", v.snapshots.Load())
 	counter("tricot_table_changes_total", v.tables.Load())
 	counter("tricot_access_log_reopens_total", v.reopens.Load())

@@ -53,7 +53,7 @@ func equip(s *settings.Settings, log *slog.Logger) (e equipment, err error) {
 		}
 	}
 	if slices.Contains(s.Stages(), tracing.Name) {
-		e.tracer, err = tracing.New(context.Background(), tracing.Options{Version: version(), Instance: s.NodeName, Log: log})
+		e.tracer, err = tracing.New(context.Background(), tracing.Options{Version: release(), Instance: s.NodeName, Log: log})
 	}
 	return e, err
 }

@@ -227,11 +227,11 @@ func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error 
 		}
 	}
 	failed := make(chan error, len(p.entrypoints))
+	p.view.serving.Store(true) // before the first request can be answered
 	for _, e := range p.entrypoints {
 		p.log.Info("listening", "entrypoint", e.Name(), "address", e.Addr().String())
 		serving.Go(func() { failed <- e.Serve() })
 	}
-	p.view.serving.Store(true)
 	select {
 	case <-stop:
 		return p.shutdown(stopNow)

@@ -148,45 +148,9 @@ func (v *view) Services() []admin.Service {
 func shownTags(tags []string) []string {
 	shown := make([]string, len(tags))
 	for i, text := range tags {
-		shown[i] = text
-		if hasURL(text) {
-			shown[i] = withoutQuery(text)
-		}
+		shown[i] = route.Masked(text, text)
 	}
 	return shown
-}
-
-// shownProblem is the sentence on a malformed tag, without such a query either.
-func shownProblem(p route.Problem) string {
-	if hasURL(p.Tag) {
-		p.Tag, p.Reason = withoutQuery(p.Tag), withoutQuery(p.Reason)
-	}
-	return p.Error()
-}
-
-func hasURL(tag string) bool {
-	return strings.HasPrefix(strings.TrimSpace(tag), "tricot-on-demand-tls-ask")
-}
-
-// withoutQuery masks what follows each "?", up to where a URL ends.
-func withoutQuery(text string) string {
-	var shown strings.Builder
-	for {
-		before, query, found := strings.Cut(text, "?")
-		shown.WriteString(before)
-		if !found {
-			return shown.String()
-		}
-		end := strings.IndexAny(query, " \t\"")
-		if end < 0 {
-			end = len(query)
-		}
-		shown.WriteByte('?')
-		if end > 0 {
-			shown.WriteString("***")
-		}
-		text = query[end:]
-	}
 }
 
 func (v *view) Routes() []admin.Route { return routesOf(v.router.Table()) }
@@ -217,10 +181,14 @@ func routesOf(table *route.Table) []admin.Route {
 // firstTier has the backends among which the turns of a rule's route go.
 func firstTier(table *route.Table, rule route.Rule) map[*pipeline.Backend]bool {
 	first := map[*pipeline.Backend]bool{}
-	if found := table.Route(rule); found != nil && len(found.Tiers) > 0 {
-		for _, b := range found.Tiers[0].Backends {
-			first[b] = true
-		}
+	found := table.Route(rule)
+	if found == nil || len(found.Tiers) == 0 {
+		return first
+	}
+	healthy := func(b *pipeline.Backend) bool { return !b.Health.Condition().Ejected() }
+	i := slices.IndexFunc(found.Tiers, func(t pipeline.Tier) bool { return slices.ContainsFunc(t.Backends, healthy) })
+	for _, b := range found.Tiers[max(i, 0)].Backends {
+		first[b] = true
 	}
 	return first
 }
@@ -311,7 +279,7 @@ func (v *view) Problems() []admin.Problem {
 		}
 	}
 	for _, p := range v.router.Problems() {
-		add("tag", p.Service, shownProblem(p))
+		add("tag", p.Service, p.Error())
 	}
 	for _, odd := range v.settings.Warnings() {
 		add("setting", odd.Source, odd.Reason)

@@ -99,8 +99,8 @@ func TestShownTags_HideWhatFollowsTheQuestionMarkOfAnAskURL(t *testing.T) {
 		route.Location{}, nil)
 	require.Len(t, problems, 4)
 	for _, p := range problems {
-		assert.NotContains(t, shownProblem(p), "secret")
-		assert.Contains(t, shownProblem(p), "of service web (instance web on node n1): ")
+		assert.NotContains(t, p.Error(), "secret")
+		assert.Contains(t, p.Error(), "of service web (instance web on node n1): ")
 	}
 }
 

@@ -16,7 +16,7 @@
 //	/debug/pprof/         profiles, as of net/http/pprof
 //	/                     the page
 //
-// All but the health checks and the page's own files ask for the token where there is one: as "Authorization: Bearer
+// All but the health checks ask for the token where there is one: as "Authorization: Bearer
 // TOKEN" (RFC 6750), or as the password of basic authentication (RFC 7617), which browsers can give. Only GET and HEAD are
 // answered, so that no page of somebody else's can do anything here, and only by this machine's names or an address where
 // there is no token, so that none can read anything by having a name of its own lead here (DNS rebinding).
@@ -70,7 +70,7 @@ func New(options Options) http.Handler {
 	guarded("/api/explain", s.explain)
 	guarded("/api/events", s.events)
 	guarded("/debug/pprof/", pprof.Index)
-	guarded("/debug/pprof/cmdline", pprof.Cmdline)
+	guarded("/debug/pprof/cmdline", http.NotFound) // flags may be secrets
 	guarded("/debug/pprof/profile", pprof.Profile)
 	guarded("/debug/pprof/symbol", pprof.Symbol)
 	guarded("/debug/pprof/trace", pprof.Trace)

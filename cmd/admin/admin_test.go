@@ -205,7 +205,11 @@ func TestAPI_RefusesWhatMakesNoSense(t *testing.T) {
 		assert.Equal(t, 400, answer.StatusCode, path)
 		assert.JSONEq(t, want, body, path)
 	}
-	answer, _ := get(t, server.URL+"/api/none")
+	unready := serve(t, &tricot{unready: "no table is in force yet"}, "")
+	answer, body := get(t, unready.URL+"/api/explain?url=a")
+	assert.Equal(t, 503, answer.StatusCode)
+	assert.JSONEq(t, `{"error":"not ready: no table is in force yet"}`, body)
+	answer, _ = get(t, server.URL+"/api/none")
 	assert.Equal(t, 404, answer.StatusCode)
 	answer, err := http.Post(server.URL+"/api/routes", "text/plain", nil)
 	require.NoError(t, err)

@@ -107,6 +107,10 @@ func (s *site) explain(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, "url is missing: /api/explain?url=https://app.example.com/path")
 		return
 	}
+	if why := s.Unready(); why != "" { // what is in force is not what requests will meet
+		s.answer(w, http.StatusServiceUnavailable, map[string]string{"error": "not ready: " + why})
+		return
+	}
 	decision, err := s.Explain(url)
 	if err != nil {
 		s.refuse(w, err.Error())

@@ -34,7 +34,10 @@ func (s *setting) display(g *given) string {
 	if s.url {
 		// What is before the "@" may be a password, whether or not the rest makes sense.
 		if at := strings.LastIndexByte(text, '@'); at >= 0 {
-			return masked + text[at:]
+			text = masked + text[at:]
+		}
+		if before, query, found := strings.Cut(text, "?"); found && query != "" {
+			text = before + "?" + masked
 		}
 	}
 	return text

@@ -296,6 +296,7 @@ func TestSecrets_AreInNoMessageAndNoListing(t *testing.T) {
 		{env: []string{"TRICOT_CONSUL_HOST=http://me:a/" + secret + "@consul:x"}},
 		{env: []string{"TRICOT_ACME_DIRECTORY=me:" + secret + "@ca"}},
 		{env: []string{"TRICOT_ADMIN_TOKEN=" + secret, "TRICOT_ADMIN_BIND_ADDR=x"}},
+		{env: []string{"TRICOT_ACME_ON_DEMAND_ASK=https://ask.example/?key=" + secret}},
 		{env: []string{"TRICOT_CONSUL_TOCKEN=" + secret}},
 	} {
 		settings, problems := tr.load(t)

@@ -27,7 +27,7 @@ func TestExplain_AgreesWithWhatARequestThenGets(t *testing.T) {
 			p := newProxy(t, config{"node_name": "n1", "site": "s1", "admin.bind_addr": freeAddress(t),
 				"middleware.compress.enabled": seed%2 == 0}, services...)
 			p.launch()
-			p.awaitListening()
+			p.awaitServing(t)
 			secure, plain := p.unverified(t), p.plainClient(t)
 			for range 40 {
 				url := randomURL(random)

@@ -53,11 +53,8 @@ func (t *target) reopen() error {
 	old := t.file
 	t.to, t.file, t.limit, t.fresh = file, file, limit(file), true
 	t.mu.Unlock()
-	if old == nil {
-		return nil
-	}
-	if err := old.Close(); err != nil {
-		return fmt.Errorf("%s: close the old file: %w", Name, err)
+	if old != nil {
+		_ = old.Close() // all lines are in it, and the new one is in use
 	}
 	return nil
 }

@@ -10,16 +10,16 @@
 //	tricot_request_duration_seconds{host}                     from the head of the request to the end of the response
 //	tricot_request_backend_duration_seconds{host}             the backend's part of it
 //	tricot_request_own_duration_seconds                       Tricot's own part of it
-//	tricot_request_content_bytes_total{host}                  content that clients sent
+//	tricot_request_content_bytes_total{host}                  content that clients sent; up to 64 KiB as announced
 //	tricot_response_content_bytes_total{host}                 content that clients got, compressed where it was
 //	tricot_request_retries_total{host}                        backends that were asked in vain, the last ones not counted
 //	tricot_upgraded_connections_total{host}                   connections that became tunnels (101)
 //	tricot_upgraded_connections_open                          those that have not ended
 //
 // The label host is that of the rule that a request matched, such as "*.example.com", so that clients cannot make series. It
-// is [NoRoute] where none did, or where an earlier stage answered: a redirect to HTTPS, a challenge. method is one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS and other. code is that of the
-// response as the client got it; 499: the client left before there was one; other: none, for the response was aborted
-// before its head.
+// is [NoRoute] where none did, or where an earlier stage answered: a redirect to HTTPS, a challenge. method is one of GET,
+// HEAD, POST, PUT, PATCH, DELETE, OPTIONS and other. code is that of the response as the client got it; 499: the client
+// left before there was one; other: none, for the response was aborted before its head.
 //
 // # Whose time it is
 //
@@ -55,6 +55,10 @@ const statusClientLeft = 499
 // after a failed deployment and for every Prometheus to have read the last ones.
 const forgetAfter = time.Hour
 
+// believed is the longest content whose announced length is counted. Longer content is counted as it is read: a client can
+// announce what it never sends.
+const believed = 64 << 10
+
 // Requests are the counts of all requests. It is a [prometheus.Collector], and may be used by many goroutines at once.
 type Requests struct {
 	now          func() time.Time
@@ -73,14 +77,15 @@ func New() *Requests {
 	return c
 }
 
-// Stage gives the stage that counts. A request costs it no allocation, unless its content has no known length or it asks
+// Stage gives the stage that counts. A request costs it no allocation, unless its content is long or of no known length or it asks
 // for an upgrade.
 func (c *Requests) Stage(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		state, w, r := pipeline.Enter(w, r)
 		x := exchange{counts: c, state: state, r: r, method: methodOf(r.Method), aborted: true}
 		x.content = r.ContentLength
-		if r.ContentLength < 0 && r.Body != nil {
+		if (r.ContentLength < 0 || r.ContentLength > believed) && r.Body != nil {
+			x.content = -1
 			x.body = &body{ReadCloser: r.Body}
 			r.Body = x.body
 		}

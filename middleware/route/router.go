@@ -103,7 +103,7 @@ func (r *Router) report(problems []Problem) {
 	r.problems = make(map[Problem]bool, len(problems))
 	for _, p := range problems {
 		if !known[p] && !r.problems[p] {
-			r.log.Warn("malformed tag", "service", p.Service, "instance", p.ID, "node", p.Node, "tag", p.Tag, "reason", p.Reason)
+			r.log.Warn("malformed tag", "service", p.Service, "instance", p.ID, "node", p.Node, "tag", Masked(p.Tag, p.Tag), "reason", Masked(p.Tag, p.Reason))
 		}
 		r.problems[p] = true
 	}

@@ -35,7 +35,7 @@ export class List {
 
   // move shows another page because the user wants it, and says so.
   move(offset) {
-    this.offset = offset;
+    this.offset = Math.max(0, offset); // two clicks may come before the first answer
     this.attempt(this.load().then(() => say(`${this.name}: ${this.range}`)));
   }
 
