@@ -70,6 +70,10 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	// nginx's workers are not root where it is, and keep uploads there. The keys are for their owner only.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
 	if err := writeCertificate(dir); err != nil {
 		return fmt.Errorf("make a certificate: %w", err)
 	}
