@@ -21,9 +21,6 @@ import (
 	"github.com/tricot-proxy/tricot/providers/tag"
 )
 
-// challenges is the path prefix of the ACME challenges (RFC 8555, section 8.3).
-const challenges = "/.well-known/acme-challenge/"
-
 // The outcomes of a request.
 const (
 	proxied     = "proxied"     // to a backend
@@ -181,7 +178,7 @@ func (e *explainer) redirects(d *decision, r *http.Request) error {
 
 // answersChallenge is for the acme stage, which passes no challenge on, whether or not it knows the token.
 func answersChallenge(d *decision) {
-	if strings.HasPrefix(d.Path, challenges) {
+	if strings.HasPrefix(d.Path, pipeline.ChallengePath) {
 		d.Outcome = challenge
 		d.Reason = "the acme stage answers the challenges of a certificate authority, and unknown tokens with 404"
 	}

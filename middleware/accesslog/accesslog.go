@@ -46,10 +46,6 @@ import (
 // Name is the stage's name in settings.
 const Name = "access_log"
 
-// StatusClientLeft is logged where the client was gone before there was a response. It is nobody's standard, and what
-// the users of proxies know.
-const StatusClientLeft = 499
-
 // What a line is written in.
 const (
 	Text = "text" // as slog's TextHandler
@@ -126,7 +122,7 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		state:    state,
 		method:   r.Method,
 		host:     r.Host,
-		path:     pipeline.Path(r),
+		path:     pipeline.WithoutToken(pipeline.Path(r)),
 		client:   ip(r.RemoteAddr),
 		protocol: r.Proto,
 		aborted:  true,
@@ -142,7 +138,7 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *stage) write(ctx context.Context, e *entry) {
 	e.ended = time.Now()
-	e.left = ctx.Err() != nil
+	e.status = e.state.Outcome(ctx, e.aborted)
 	e.debug = s.log.Enabled(ctx, slog.LevelDebug)
 	b := s.buffers.Get().(*buffer)
 	l := line{buf: b.bytes[:0], json: s.json}

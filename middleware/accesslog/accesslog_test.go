@@ -119,7 +119,7 @@ func TestAccessLog_SaysTheStatusThatTheClientGot(t *testing.T) {
 		}, 200, true},
 		"a panic": {func(http.ResponseWriter, *http.Request) { panic("out of cheese") }, 0, true},
 		"a failure because the client left": {func(w http.ResponseWriter, r *http.Request) {
-			pipeline.StateOf(r).Failure = &pipeline.Failure{Status: StatusClientLeft, Err: context.Canceled}
+			pipeline.StateOf(r).Failure = &pipeline.Failure{Status: pipeline.StatusClientLeft, Err: context.Canceled}
 			panic(http.ErrAbortHandler)
 		}, 499, true},
 	} {

@@ -2,7 +2,6 @@ package accesslog
 
 import (
 	"crypto/tls"
-	"net/http"
 	"strings"
 	"time"
 
@@ -17,24 +16,17 @@ type entry struct {
 	tls                                  uint16 // 0: plain HTTP
 	ended                                time.Time
 	aborted                              bool
-	left                                 bool // the client is gone
+	status                               int // what the client got
 	debug                                bool
 }
-
-// challenges is where a CA asks for a challenge's answer (RFC 8555, section 8.3); the token follows.
-const challenges = "/.well-known/acme-challenge/"
 
 func (e *entry) appendTo(l *line) {
 	state := e.state
 	l.begin(e.ended)
 	l.string("method", e.method)
 	l.string("host", e.host)
-	path := e.path
-	if token, ok := strings.CutPrefix(path, challenges); ok && token != "" {
-		path = challenges + "***"
-	}
-	l.string("path", path)
-	l.int("status", int64(e.status()))
+	l.string("path", e.path)
+	l.int("status", int64(e.status))
 	l.int("bytes", state.Bytes)
 	l.duration("duration", e.ended.Sub(state.Received))
 	if !state.Answered.IsZero() {
@@ -63,20 +55,6 @@ func (e *entry) appendTo(l *line) {
 		l.true("aborted")
 	}
 	l.end()
-}
-
-// status is what the client got. 0 remains where it got nothing because the response was aborted before its head.
-func (e *entry) status() int {
-	switch state := e.state; {
-	case state.Status != 0:
-		return state.Status
-	case e.left, state.Failure != nil && state.Failure.Status == StatusClientLeft:
-		return StatusClientLeft
-	case e.aborted:
-		return 0
-	default:
-		return http.StatusOK // what net/http sends for a handler that wrote nothing
-	}
 }
 
 // ip is the address of a peer without its port and brackets.

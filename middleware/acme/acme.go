@@ -18,8 +18,6 @@ import (
 // Name is the stage's name in settings.
 const Name = "acme"
 
-const prefix = "/.well-known/acme-challenge/"
-
 // maxToken is well above what CAs use. A token has at least 128 bits of entropy (RFC 8555, section 8.1), which is 22
 // characters, and those in use have 43.
 const maxToken = 128
@@ -31,7 +29,7 @@ func New(
 ) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			token, ok := strings.CutPrefix(pipeline.Path(r), prefix)
+			token, ok := strings.CutPrefix(pipeline.Path(r), pipeline.ChallengePath)
 			if !ok {
 				next.ServeHTTP(w, r)
 				return

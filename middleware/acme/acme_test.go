@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline"
 )
 
 const token = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA"
@@ -38,25 +40,25 @@ func TestACME_AnswersOnEitherPort(t *testing.T) {
 				body           string // empty: not looked at
 				asked          bool
 			}{
-				{"GET", prefix + token, 200, token + ".thumbprint", true},
-				{"GET", prefix + token + "?x=y", 200, token + ".thumbprint", true},
-				{"HEAD", prefix + token, 200, "", true},
-				{"GET", prefix + token[1:], 404, "", true},
-				{"GET", prefix + strings.Repeat("a", 128), 404, "", true},
-				{"GET", prefix + strings.Repeat("a", 129), 404, "", false},
-				{"GET", prefix, 404, "", false},
-				{"GET", prefix + token + "=", 404, "", false},
-				{"GET", prefix + "a+b", 404, "", false},
-				{"GET", prefix + "a/b", 404, "", false},
-				{"GET", prefix + "a%2Fb", 404, "", false},
-				{"GET", prefix + "..", 404, "", false},
-				{"GET", prefix + "%2e%2e%2Faccount", 404, "", false},
-				{"POST", prefix + token, 405, "", false},
-				{"DELETE", prefix + token, 405, "", false},
+				{"GET", pipeline.ChallengePath + token, 200, token + ".thumbprint", true},
+				{"GET", pipeline.ChallengePath + token + "?x=y", 200, token + ".thumbprint", true},
+				{"HEAD", pipeline.ChallengePath + token, 200, "", true},
+				{"GET", pipeline.ChallengePath + token[1:], 404, "", true},
+				{"GET", pipeline.ChallengePath + strings.Repeat("a", 128), 404, "", true},
+				{"GET", pipeline.ChallengePath + strings.Repeat("a", 129), 404, "", false},
+				{"GET", pipeline.ChallengePath, 404, "", false},
+				{"GET", pipeline.ChallengePath + token + "=", 404, "", false},
+				{"GET", pipeline.ChallengePath + "a+b", 404, "", false},
+				{"GET", pipeline.ChallengePath + "a/b", 404, "", false},
+				{"GET", pipeline.ChallengePath + "a%2Fb", 404, "", false},
+				{"GET", pipeline.ChallengePath + "..", 404, "", false},
+				{"GET", pipeline.ChallengePath + "%2e%2e%2Faccount", 404, "", false},
+				{"POST", pipeline.ChallengePath + token, 405, "", false},
+				{"DELETE", pipeline.ChallengePath + token, 405, "", false},
 				{"GET", "/", 200, "passed", false},
 				{"POST", "/.well-known/acme-challenge", 200, "passed", false},
 				{"GET", "/.well-known/acme%2Dchallenge/" + token, 200, "passed", false},
-				{"GET", "/x" + prefix + token, 200, "passed", false},
+				{"GET", "/x" + pipeline.ChallengePath + token, 200, "passed", false},
 			} {
 				r, err := http.NewRequestWithContext(t.Context(), c.method, server.URL+c.target, nil)
 				require.NoError(t, err)
@@ -96,7 +98,7 @@ func TestACME_BoundsTheQuestionByTheRequest(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+prefix+token, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+pipeline.ChallengePath+token, nil)
 	require.NoError(t, err)
 	go func() {
 		<-began
@@ -114,7 +116,7 @@ func TestACME_CostsNothingOnOtherPaths(t *testing.T) {
 }
 
 func FuzzACME(f *testing.F) {
-	for _, target := range []string{prefix + token, prefix + "..", prefix + "a?b", "http://a" + prefix + "x", "*"} {
+	for _, target := range []string{pipeline.ChallengePath + token, pipeline.ChallengePath + "..", pipeline.ChallengePath + "a?b", "http://a" + pipeline.ChallengePath + "x", "*"} {
 		f.Add(target)
 	}
 	f.Fuzz(func(t *testing.T, target string) {

@@ -48,9 +48,6 @@ const Name = "metrics"
 // NoRoute is the label of requests that matched no rule. It is no host that a rule may have.
 const NoRoute = "(none)"
 
-// statusClientLeft stands for a response that nobody was there for.
-const statusClientLeft = 499
-
 // forgetAfter is how long the counts of a host are kept that no rule names any more: long enough for a rule to come back
 // after a failed deployment and for every Prometheus to have read the last ones.
 const forgetAfter = time.Hour
@@ -129,7 +126,7 @@ func (x *exchange) end() {
 		name = state.Route.Host
 	}
 	host := c.hosts.of(name)
-	host.requests.of(series{x.method, x.code()}).Add(1)
+	host.requests.of(series{x.method, codeOf(state.Outcome(x.r.Context(), x.aborted))}).Add(1)
 	host.total.observe(end.Sub(state.Received))
 	switch {
 	case state.Sent.IsZero():
@@ -160,17 +157,4 @@ func (x *exchange) end() {
 	if upgraded {
 		host.upgraded.Add(1)
 	}
-}
-
-// code is the status that the client got, 0 for one that is none.
-func (x *exchange) code() code {
-	status := x.state.Status
-	switch {
-	case status != 0:
-	case x.r.Context().Err() != nil, x.state.Failure != nil && x.state.Failure.Status == statusClientLeft:
-		status = statusClientLeft
-	case !x.aborted:
-		status = http.StatusOK // what net/http sends for a handler that wrote nothing
-	}
-	return codeOf(status)
 }

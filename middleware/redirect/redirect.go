@@ -18,9 +18,6 @@ import (
 // Name is the stage's name in settings.
 const Name = "redirect"
 
-// challenges is the path prefix that is served over plain HTTP.
-const challenges = "/.well-known/acme-challenge/"
-
 const (
 	body    = "308 Permanent Redirect: this site is served over HTTPS\n"
 	badHost = "400 Bad Request: the Host field is missing or is not a host\n"
@@ -58,7 +55,7 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	target := pipeline.Target(r)
-	if strings.HasPrefix(target, challenges) {
+	if strings.HasPrefix(target, pipeline.ChallengePath) {
 		s.next.ServeHTTP(w, r)
 		return
 	}

@@ -16,12 +16,6 @@ import (
 	"github.com/tricot-proxy/tricot/pipeline"
 )
 
-// statusClientLeft stands for a response that nobody was there for.
-const statusClientLeft = 499
-
-// challenges is where a CA asks for a challenge's answer (RFC 8555, section 8.3); the token follows.
-const challenges = "/.well-known/acme-challenge/"
-
 // maxValue is how many bytes of what a client sent an attribute has.
 const maxValue = 2048
 
@@ -53,11 +47,7 @@ func read(r *http.Request) sent {
 	if r.TLS != nil {
 		s.scheme = "https"
 	}
-	s.path = pipeline.Path(r)
-	if strings.HasPrefix(s.path, challenges) {
-		s.path = challenges + "***"
-	}
-	s.path = text(s.path)
+	s.path = text(pipeline.WithoutToken(pipeline.Path(r)))
 	s.host, _ = pipeline.Host(r)
 	if _, port, err := net.SplitHostPort(r.Host); err == nil {
 		s.port, _ = strconv.Atoi(port)
@@ -123,13 +113,13 @@ func (x *exchange) end() {
 		name += " " + route
 		attributes = append(attributes, semconv.HTTPRoute(route))
 	}
-	status := x.status()
-	if status != 0 && status != statusClientLeft {
+	status := state.Outcome(x.r.Context(), x.aborted)
+	if status != 0 && status != pipeline.StatusClientLeft {
 		attributes = append(attributes, semconv.HTTPResponseStatusCode(status))
 	}
 	var errorType string
 	switch {
-	case status == statusClientLeft:
+	case status == pipeline.StatusClientLeft:
 		errorType = errorClientLeft
 	case x.aborted:
 		errorType = errorAborted
@@ -143,20 +133,6 @@ func (x *exchange) end() {
 	x.span.SetName(name)
 	x.span.SetAttributes(attributes...)
 	x.span.End(trace.WithTimestamp(end))
-}
-
-// status is what the client got, 0 for nothing.
-func (x *exchange) status() int {
-	switch state := x.state; {
-	case state.Status != 0:
-		return state.Status
-	case x.r.Context().Err() != nil, state.Failure != nil && state.Failure.Status == statusClientLeft:
-		return statusClientLeft
-	case x.aborted:
-		return 0
-	default:
-		return http.StatusOK // what net/http sends for a handler that wrote nothing
-	}
 }
 
 // endClient makes the span of the backend's part.
@@ -212,7 +188,7 @@ func (x *exchange) clientError() (errorType, description string) {
 		description = text(failure.Err.Error())
 	}
 	switch {
-	case failure.Status == statusClientLeft:
+	case failure.Status == pipeline.StatusClientLeft:
 		return errorClientLeft, description
 	case failure.Status == http.StatusGatewayTimeout:
 		return errorTimeout, description

@@ -343,7 +343,7 @@ func TestTracing_SaysWhatWentWrong(t *testing.T) {
 			if answered {
 				state.Answered = state.Sent
 			}
-			if failure.Status == statusClientLeft {
+			if failure.Status == pipeline.StatusClientLeft {
 				panic(http.ErrAbortHandler)
 			}
 			w.WriteHeader(failure.Status)

@@ -53,7 +53,7 @@ func (x *exchange) end() {
 func (x *exchange) fail(failure *pipeline.Failure) {
 	x.state.Failure = failure
 	switch {
-	case failure.Status == statusClientLeft:
+	case failure.Status == pipeline.StatusClientLeft:
 		x.abort(slog.LevelDebug, "the client left before the answer")
 	case failure.Repeatable && x.state.MayRetry:
 		if x.held != nil { // for the next try
@@ -89,7 +89,7 @@ func (x *exchange) interrupted(cause error, byClient bool) {
 		x.abort(slog.LevelDebug, "the request ended in the middle of the answer")
 	}
 	if byClient || clientEnded(x.r, x.body) != nil {
-		x.state.Failure = &pipeline.Failure{Err: cause, Status: statusClientLeft}
+		x.state.Failure = &pipeline.Failure{Err: cause, Status: pipeline.StatusClientLeft}
 		x.abort(slog.LevelDebug, "the client left in the middle of the answer")
 	}
 	x.state.Failure = &pipeline.Failure{Err: cause, Status: http.StatusBadGateway}

@@ -12,9 +12,6 @@ import (
 	"github.com/tricot-proxy/tricot/pipeline"
 )
 
-// statusClientLeft is never sent: there is nobody who could read it.
-const statusClientLeft = 499
-
 // failureOf says what it means that a backend gave no answer. reached says that something of the request may have been
 // sent, responded that something of an answer has arrived, held that the body is still there for another try.
 func failureOf(err error, r *http.Request, body *requestBody, reached, responded, held bool) *pipeline.Failure {
@@ -24,7 +21,7 @@ func failureOf(err error, r *http.Request, body *requestBody, reached, responded
 	}
 	ended := clientEnded(r, body)
 	if errors.Is(ended, context.Canceled) {
-		return &pipeline.Failure{Err: err, Status: statusClientLeft}
+		return &pipeline.Failure{Err: err, Status: pipeline.StatusClientLeft}
 	}
 	if ended != nil { // its time is up, for every backend
 		return &pipeline.Failure{Err: fmt.Errorf("%w: %w", ended, err), Status: http.StatusGatewayTimeout}
@@ -66,7 +63,7 @@ func bodyStatus(err error, r *http.Request) int {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout
 	case r.ProtoMajor > 1, errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
-		return statusClientLeft
+		return pipeline.StatusClientLeft
 	}
 	return http.StatusBadRequest // such as a chunk without a length
 }

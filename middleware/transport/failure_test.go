@@ -215,7 +215,7 @@ func TestTransport_BlamesTheClientForItsBody(t *testing.T) {
 		assert.Empty(t, c.rest())
 		state := front.state(t)
 		require.NotNil(t, state.Failure)
-		assert.Equal(t, statusClientLeft, state.Failure.Status)
+		assert.Equal(t, pipeline.StatusClientLeft, state.Failure.Status)
 	})
 }
 

@@ -389,7 +389,7 @@ func TestTransport_CancelsTheBackendsRequestWhenTheClientLeaves(t *testing.T) {
 				assert.Error(t, receive(t, ended, "end of the client's request"))
 				state := front.state(t)
 				require.NotNil(t, state.Failure)
-				assert.Equal(t, statusClientLeft, state.Failure.Status)
+				assert.Equal(t, pipeline.StatusClientLeft, state.Failure.Status)
 				assert.False(t, state.Failure.Repeatable)
 				assert.NotContains(t, front.log.String(), "level=WARN")
 				assert.Contains(t, front.log.String(), "level=DEBUG")

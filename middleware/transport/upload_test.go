@@ -117,9 +117,9 @@ func TestTransport_SendsNoBodyThatIsNotAsLongAsItSays(t *testing.T) {
 		status    int
 		cause     string
 	}{
-		{"shorter, held", 10, 9, statusClientLeft, "EOF"},
+		{"shorter, held", 10, 9, pipeline.StatusClientLeft, "EOF"},
 		{"longer, held", 10, 11, 400, "longer"},
-		{"shorter, streamed", 1 << 20, 1<<20 - 1, statusClientLeft, "EOF"},
+		{"shorter, streamed", 1 << 20, 1<<20 - 1, pipeline.StatusClientLeft, "EOF"},
 		{"longer, streamed", 1 << 20, 1<<20 + 1, 400, "longer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,37 @@
+package pipeline
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// StatusClientLeft stands for a response that nobody was there for: the client was gone before. It is never sent, it is
+// nobody's standard, and it is what the users of proxies know.
+const StatusClientLeft = 499
+
+// Outcome is the status that the client got, as far as that is known when the stages are through. Where there was none it
+// is [StatusClientLeft] if the client was gone, and 0 if the response was aborted before its head. ctx is the request's,
+// and is asked only where there was none: to ask it costs something.
+func (s *State) Outcome(ctx context.Context, aborted bool) int {
+	switch {
+	case s.Status != 0:
+		return s.Status
+	case ctx.Err() != nil, s.Failure != nil && s.Failure.Status == StatusClientLeft:
+		return StatusClientLeft
+	case aborted:
+		return 0
+	}
+	return http.StatusOK // what a server sends for a handler that wrote nothing
+}
+
+// ChallengePath is where a CA asks for the answer to a challenge (RFC 8555, section 8.3); the token follows.
+const ChallengePath = "/.well-known/acme-challenge/"
+
+// WithoutToken is a path as logs and traces may show it: without the token of a challenge.
+func WithoutToken(path string) string {
+	if token, ok := strings.CutPrefix(path, ChallengePath); ok && token != "" {
+		return ChallengePath + "***"
+	}
+	return path
+}
