@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
@@ -49,7 +50,7 @@ func TestChallenges_AnswersFromMemoryWhatAnotherInstanceWrote(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
 		s := &loads{Store: p.store(), hook: func() error { return errors.New("asked") }}
 		c := certs.NewChallenges(s, nil)
-		run(t, c.Run)
+		certstest.Run(t, c.Run)
 		p.challenge(token, token+".thumbprint")
 		p.eventually(func() bool {
 			answer, found := c.Answer(t.Context(), token)
@@ -172,12 +173,12 @@ func TestChallenges_LogsOnceThatTheStoreIsAwayAndOnceThatItIsBack(t *testing.T) 
 			_, found := c.Answer(t.Context(), fmt.Sprintf("token%d", i))
 			assert.False(t, found)
 		}
-		assert.Equal(t, 1, p.log.count("cannot be asked"))
+		assert.Equal(t, 1, p.log.Count("cannot be asked"))
 		s.hook = nil
 		p.challenge("token9", "answer")
 		_, found := c.Answer(t.Context(), "token9")
 		assert.True(t, found)
 		c.Answer(t.Context(), "token10")
-		assert.Equal(t, 1, p.log.count("can be asked"))
+		assert.Equal(t, 1, p.log.Count("can be asked"))
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
@@ -50,11 +51,10 @@ func (p *place) putFailure(name string, value any) {
 }
 
 // pauses gives the times between the orders so far.
-func (i *issuer) pauses() (pauses []time.Duration) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for n := range len(i.times) - 1 {
-		pauses = append(pauses, i.times[n+1].Sub(i.times[n]))
+func pauses(i *certstest.Issuer) (pauses []time.Duration) {
+	times := i.Times()
+	for n := range len(times) - 1 {
+		pauses = append(pauses, times[n+1].Sub(times[n]))
 	}
 	return pauses
 }
@@ -74,7 +74,7 @@ func no(context.Context, string) error { return errors.New("the CA says no") }
 func TestFailure_IsKeptWithTheseFieldsExactly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(func(context.Context, string) error {
+		p.issuer.On(func(context.Context, string) error {
 			return errors.New("the CA says:\n\tno\x1b[31m\r\n" + strings.Repeat("ü", 1000))
 		})
 		begin := time.Now()
@@ -100,9 +100,9 @@ func TestFailure_IsKeptWithTheseFieldsExactly(t *testing.T) {
 func TestFailure_IsNotForgottenByARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(no)
+		p.issuer.On(no)
 		_, stop := p.start(certs.Options{}, hosts("app.example.com")...)
-		for p.issuer.count("app.example.com") < 8 {
+		for p.issuer.Count("app.example.com") < 8 {
 			<-time.After(time.Second)
 		}
 		stop()
@@ -115,11 +115,11 @@ func TestFailure_IsNotForgottenByARestart(t *testing.T) {
 			<-time.After(time.Minute)
 			stop()
 		}
-		assert.Equal(t, 8, p.issuer.count("app.example.com"))
-		assert.Equal(t, 3, p.log.count("no certificate could be had"), "each says once that it waits")
+		assert.Equal(t, 8, p.issuer.Count("app.example.com"))
+		assert.Equal(t, 3, p.log.Count("no certificate could be had"), "each says once that it waits")
 		p.start(certs.Options{}, hosts("app.example.com")...)
 		<-time.After(time.Until(before.NextTry) + time.Second)
-		assert.Equal(t, 9, p.issuer.count("app.example.com"))
+		assert.Equal(t, 9, p.issuer.Count("app.example.com"))
 		after, _ := p.failure("app.example.com")
 		assert.Equal(t, 9, after.Attempts)
 		assert.Greater(t, time.Until(after.NextTry), 10*time.Minute)
@@ -129,13 +129,13 @@ func TestFailure_IsNotForgottenByARestart(t *testing.T) {
 func TestFailure_IsThatOfAllInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(no)
+		p.issuer.On(no)
 		for range 3 {
 			p.keeper(certs.Options{}, "app.example.com")
 		}
 		<-time.After(time.Hour)
 		most := 5 * time.Second
-		pauses := p.issuer.pauses()
+		pauses := pauses(p.issuer)
 		for _, pause := range pauses {
 			assert.GreaterOrEqual(t, pause, most/2)
 			assert.LessOrEqual(t, pause, most+time.Second)
@@ -143,20 +143,20 @@ func TestFailure_IsThatOfAllInstances(t *testing.T) {
 		}
 		assert.GreaterOrEqual(t, len(pauses), 8)
 
-		p.issuer.on(nil)
+		p.issuer.On(nil)
 		f, _ := p.failure("app.example.com")
 		<-time.After(time.Until(f.NextTry) + 5*time.Second)
 		_, there := p.failure("app.example.com")
 		assert.False(t, there, "cleared by the success")
-		assert.Equal(t, 3, p.log.count("its certificate after all"), "each instance has had trouble, and it has ended")
-		assert.Equal(t, 3, p.log.count("no certificate c")) // can be had, could be had
+		assert.Equal(t, 3, p.log.Count("its certificate after all"), "each instance has had trouble, and it has ended")
+		assert.Equal(t, 3, p.log.Count("no certificate c")) // can be had, could be had
 	})
 }
 
 func TestFailure_PausesForADayAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(no)
+		p.issuer.On(no)
 		p.putFailure("app.example.com", failed{Attempts: 1000, LastError: "no", NextTry: time.Now().Add(time.Minute)})
 		p.keeper(certs.Options{}, "app.example.com")
 		<-time.After(time.Minute + time.Second)
@@ -173,7 +173,7 @@ func TestFailure_ObeysTheIssuerThatWantsALongerPause(t *testing.T) {
 			"hours.example.com": time.Hour, "days.example.com": 6 * 24 * time.Hour, "ages.example.com": 1000 * 24 * time.Hour,
 			"never.example.com": -time.Hour, "soon.example.com": time.Millisecond,
 		}
-		p.issuer.on(func(_ context.Context, name string) error {
+		p.issuer.On(func(_ context.Context, name string) error {
 			return fmt.Errorf("order: %w", refusal{at: time.Now().Add(limits[name])})
 		})
 		var names []string
@@ -196,12 +196,12 @@ func TestFailure_ObeysTheIssuerThatWantsALongerPause(t *testing.T) {
 		stop() // the next instance obeys, too
 		p.keeper(certs.Options{Store: seldom{p.store()}, MaxBackoff: time.Minute}, names...)
 		<-time.After(39 * time.Minute)
-		assert.Equal(t, 1, p.issuer.count("hours.example.com"))
+		assert.Equal(t, 1, p.issuer.Count("hours.example.com"))
 		<-time.After(8 * time.Minute)
-		assert.Equal(t, 2, p.issuer.count("hours.example.com"))
-		assert.Equal(t, 1, p.issuer.count("days.example.com"))
-		assert.Equal(t, 1, p.issuer.count("ages.example.com"))
-		assert.Greater(t, p.issuer.count("soon.example.com"), 50)
+		assert.Equal(t, 2, p.issuer.Count("hours.example.com"))
+		assert.Equal(t, 1, p.issuer.Count("days.example.com"))
+		assert.Equal(t, 1, p.issuer.Count("ages.example.com"))
+		assert.Greater(t, p.issuer.Count("soon.example.com"), 50)
 	})
 }
 
@@ -209,7 +209,7 @@ func TestFailure_OfManyAtOnceIsNotTriedAgainInOneSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
 		until := time.Now().Add(20 * time.Minute)
-		p.issuer.on(func(context.Context, string) error { return refusal{at: until} })
+		p.issuer.On(func(context.Context, string) error { return refusal{at: until} })
 		var names []string
 		for i := range 40 {
 			names = append(names, fmt.Sprintf("n%d.example.com", i))
@@ -217,9 +217,7 @@ func TestFailure_OfManyAtOnceIsNotTriedAgainInOneSecond(t *testing.T) {
 		p.keeper(certs.Options{Store: seldom{p.store()}}, names...)
 		<-time.After(23 * time.Minute)
 		perSecond := map[int64]int{}
-		p.issuer.mu.Lock()
-		defer p.issuer.mu.Unlock()
-		for _, at := range p.issuer.times[40:] {
+		for _, at := range p.issuer.Times()[40:] {
 			require.False(t, at.Before(until))
 			perSecond[at.Unix()]++
 		}
@@ -232,16 +230,16 @@ func TestFailure_OfManyAtOnceIsNotTriedAgainInOneSecond(t *testing.T) {
 func TestFailure_OfANameThatIsAtFaultHasLongerPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(func(context.Context, string) error { return fmt.Errorf("order: %w", refusal{name: true}) })
+		p.issuer.On(func(context.Context, string) error { return fmt.Errorf("order: %w", refusal{name: true}) })
 		p.keeper(certs.Options{Store: seldom{p.store()}}, "app.example.com")
 		<-time.After(time.Hour)
 		most := time.Minute
-		for _, pause := range p.issuer.pauses() {
+		for _, pause := range pauses(p.issuer) {
 			assert.GreaterOrEqual(t, pause, most/2)
 			assert.LessOrEqual(t, pause, most+time.Second)
 			most *= 2
 		}
-		assert.LessOrEqual(t, p.issuer.count("app.example.com"), 7)
+		assert.LessOrEqual(t, p.issuer.Count("app.example.com"), 7)
 	})
 }
 
@@ -275,11 +273,11 @@ func TestFailure_OfAnotherInstanceIsLookedAtUnderTheLock(t *testing.T) {
 		p.putFailure("app.example.com", failed{Attempts: 3, LastError: "no", NextTry: time.Now().Add(time.Hour)})
 		require.NoError(t, lock.Unlock(t.Context()))
 		<-time.After(59 * time.Minute)
-		assert.Empty(t, p.issuer.names())
+		assert.Empty(t, p.issuer.Names())
 		assert.Empty(t, locking, "nor was it looked at again and again")
-		assert.Equal(t, 1, p.log.count("no certificate could be had"))
+		assert.Equal(t, 1, p.log.Count("no certificate could be had"))
 		<-time.After(time.Minute + 5*time.Second)
-		assert.Equal(t, 1, p.issuer.count("app.example.com"))
+		assert.Equal(t, 1, p.issuer.Count("app.example.com"))
 	})
 }
 
@@ -290,7 +288,7 @@ func TestFailure_IsNotTheIssuersWhereTheStoreIsAway(t *testing.T) {
 		s.away.Store(true)
 		k := p.keeper(certs.Options{Store: s}, "app.example.com")
 		<-time.After(24 * time.Hour)
-		assert.Empty(t, p.issuer.names())
+		assert.Empty(t, p.issuer.Names())
 		assert.Less(t, int(s.count.Load()), 24*60/2)
 		_, there := p.failure("app.example.com")
 		assert.False(t, there)
@@ -304,11 +302,11 @@ func TestFailure_IsNotTheIssuersWhereTheStoreIsAway(t *testing.T) {
 func TestFailure_ThatCannotBeSavedHoldsThisInstanceAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(no)
+		p.issuer.On(no)
 		p.keeper(certs.Options{Store: &faults{Store: seldom{p.store()}, readOnly: true}}, "app.example.com")
 		<-time.After(4 * time.Hour)
-		assert.Less(t, p.issuer.count("app.example.com"), 16)
-		assert.Greater(t, p.issuer.count("app.example.com"), 9)
+		assert.Less(t, p.issuer.Count("app.example.com"), 16)
+		assert.Greater(t, p.issuer.Count("app.example.com"), 9)
 	})
 }
 
@@ -318,7 +316,7 @@ func TestFailure_OfANameThatNobodyWantsIsClearedAwayAfterADay(t *testing.T) {
 		p.putFailure("old.example.com", failed{Attempts: 1, NextTry: time.Now().Add(-25 * time.Hour)})
 		p.putFailure("new.example.com", failed{Attempts: 1, NextTry: time.Now().Add(-22*time.Hour - 30*time.Minute)})
 		p.putFailure("wanted.example.com", failed{Attempts: 1, NextTry: time.Now().Add(-25 * time.Hour)})
-		p.issuer.on(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
+		p.issuer.On(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
 		p.keeper(certs.Options{Store: seldom{p.store()}}, "wanted.example.com")
 		<-time.After(61 * time.Minute)
 		_, there := p.failure("old.example.com")

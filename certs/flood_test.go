@@ -29,7 +29,7 @@ func TestOnDemand_AFloodOfNamesReachesNeitherTheEndpointNorTheIssuerBeyondTheBou
 		}}
 		o, wildcard := p.simulated(e)
 		k := p.keeperOf(o, wildcard, certs.Wanted{Host: "known.org"})
-		p.issuer.on(func(_ context.Context, name string) error {
+		p.issuer.On(func(_ context.Context, name string) error {
 			if name == "known.org" {
 				return nil
 			}
@@ -56,19 +56,19 @@ func TestOnDemand_AFloodOfNamesReachesNeitherTheEndpointNorTheIssuerBeyondTheBou
 		for i := certs.DefaultNewNames; i < len(at); i++ {
 			assert.GreaterOrEqual(t, at[i].Sub(at[i-certs.DefaultNewNames]), time.Minute, "in any minute")
 		}
-		assert.Equal(t, 1, p.log.count("more new names are asked for"))
+		assert.Equal(t, 1, p.log.Count("more new names are asked for"))
 		p.await(k, "known.org")
 
 		// The flood is over, and somebody new comes.
 		<-time.After(8 * time.Minute)
 		asked := e.count()
 		assert.LessOrEqual(t, asked, (lasted+8)*certs.DefaultNewNames)
-		p.issuer.on(nil)
+		p.issuer.On(nil)
 		p.served(k, "new.example.com")
 		p.await(k, "new.example.com")
 		assert.Equal(t, asked+1, e.count())
-		assert.Equal(t, 1, p.log.count("no longer too many"))
-		assert.LessOrEqual(t, p.log.count("\n"), 4*asked+20, "nor does it fill the log")
+		assert.Equal(t, 1, p.log.Count("no longer too many"))
+		assert.LessOrEqual(t, p.log.Count("\n"), 4*asked+20, "nor does it fill the log")
 	})
 }
 
@@ -108,9 +108,9 @@ func TestOnDemand_AFloodIsBoundedWhateverTheEndpointSays(t *testing.T) {
 				assert.LessOrEqual(t, len(asked()), 64+64+perMinute, "what waits is bounded")
 				assert.Len(t, slices.Compact(slices.Sorted(slices.Values(asked()))), len(asked()), "each once")
 				if test.ordered {
-					assert.ElementsMatch(t, asked(), p.issuer.names())
+					assert.ElementsMatch(t, asked(), p.issuer.Names())
 				} else {
-					assert.Empty(t, p.issuer.names())
+					assert.Empty(t, p.issuer.Names())
 				}
 			})
 		})

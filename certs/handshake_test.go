@@ -62,17 +62,17 @@ func TestHandshake_IsVerifiedByAClientThatTrustsTheRoot(t *testing.T) {
 		"capitals":                   {ServerName: "APP.Example.com"},
 		"an address, so without SNI": {ServerName: "127.0.0.1"},
 	} {
-		config.RootCAs = p.roots()
+		config.RootCAs = p.issuer.Roots()
 		p.eventually(func() bool { _, err := dial(address, config); return err == nil }, name)
 	}
-	leaf, err := dial(address, &tls.Config{ServerName: "127.0.0.1", RootCAs: p.roots()})
+	leaf, err := dial(address, &tls.Config{ServerName: "127.0.0.1", RootCAs: p.issuer.Roots()})
 	require.NoError(t, err)
 	assert.Equal(t, "127.0.0.1", leaf.Subject.CommonName)
 }
 
 func TestHandshake_GetsTheSelfSignedCertificateOrARefusalWhereThereIsNoOther(t *testing.T) {
 	p := newPlace(t, 0)
-	p.issuer.on(func(ctx context.Context, name string) error {
+	p.issuer.On(func(ctx context.Context, name string) error {
 		if name == "pending.example.com" {
 			<-ctx.Done()
 		}

@@ -1,23 +1,16 @@
 package certs_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"log/slog"
-	"net"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/local"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
@@ -30,8 +23,8 @@ type place struct {
 	t      testing.TB
 	dir    string
 	poll   time.Duration
-	issuer *issuer
-	log    *logbook
+	issuer *certstest.Issuer
+	log    *certstest.Logbook
 }
 
 func newPlace(t testing.TB, lifetime time.Duration) *place {
@@ -44,10 +37,10 @@ func newSimulatedPlace(t testing.TB, lifetime time.Duration) *place {
 }
 
 func newPlaceThatPolls(t testing.TB, lifetime, poll time.Duration) *place {
-	p := &place{t: t, dir: t.TempDir(), poll: poll, log: &logbook{}}
-	authority, err := local.Open(t.Context(), local.Options{Store: p.store(), Lifetime: lifetime, Host: "test"})
-	require.NoError(t, err)
-	p.issuer = &issuer{Issuer: authority}
+	p := &place{t: t, dir: t.TempDir(), poll: poll, log: &certstest.Logbook{}}
+	p.issuer = &certstest.Issuer{
+		Issuer: certstest.Authority(t, local.Options{Store: p.store(), Lifetime: lifetime, Host: "test"}),
+	}
 	return p
 }
 
@@ -85,7 +78,7 @@ func (p *place) start(o certs.Options, wanted ...certs.Wanted) (k *certs.Keeper,
 	p.t.Helper()
 	k = p.idle(o)
 	k.Want(wanted)
-	stop = run(p.t, k.Run)
+	stop = certstest.Run(p.t, k.Run)
 	select {
 	case <-k.Ready():
 	case <-time.After(patience):
@@ -109,53 +102,21 @@ func (p *place) idle(o certs.Options) *certs.Keeper {
 	return k
 }
 
-// run runs something until the test ends or it is stopped, and holds it to return then.
-func run(t testing.TB, f func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		assert.NoError(t, <-ended)
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
-func (p *place) roots() *x509.CertPool {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(p.issuer.Root())
-	return roots
-}
-
-// served gives what a client that asks for a name is shown, and whether it trusts that.
+// served is [certstest.Issuer.Served] of the place's issuer.
 func (p *place) served(k *certs.Keeper, name string) (*x509.Certificate, bool) {
 	p.t.Helper()
-	leaf, err := handshake(k, name)
-	require.NoError(p.t, err)
-	_, err = leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: p.roots(), CurrentTime: time.Now()})
-	return leaf, err == nil
+	return p.issuer.Served(p.t, k, name)
 }
 
-// await waits until a client trusts what it is shown.
+// await is [certstest.Issuer.Await] of the place's issuer.
 func (p *place) await(k *certs.Keeper, name string) *x509.Certificate {
 	p.t.Helper()
-	var leaf *x509.Certificate
-	p.eventually(func() (ok bool) {
-		leaf, ok = p.served(k, name)
-		return ok
-	}, "no trusted certificate for %s", name)
-	return leaf
+	return p.issuer.Await(p.t, k, name)
 }
 
-// eventually waits in a way that works in a synctest bubble too.
 func (p *place) eventually(holds func() bool, message ...any) {
 	p.t.Helper()
-	for end := time.Now().Add(patience); !holds(); <-time.After(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			require.Fail(p.t, "it did not come true", message...)
-		}
-	}
+	certstest.Eventually(p.t, holds, message...)
 }
 
 func (p *place) record(name string) store.Record {
@@ -190,88 +151,4 @@ func (p *place) fields(name string) map[string]any {
 		"hostname": name, "date": time.Now().UTC().Format(time.DateOnly), "valid_days": 90,
 		"key_pem": string(pair.Key), "fullchain_pem": string(pair.Chain),
 	}
-}
-
-// handshake asks a keeper for a name, in TLS over a pipe, and gives the leaf that it is shown.
-func handshake(k *certs.Keeper, name string) (*x509.Certificate, error) {
-	near, far := net.Pipe()
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = tls.Server(far, &tls.Config{GetCertificate: k.GetCertificate}).Handshake()
-		_ = far.Close()
-	}()
-	defer func() { <-served }()
-	defer near.Close()
-	client := tls.Client(near, &tls.Config{ServerName: name, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
-	if err := client.Handshake(); err != nil {
-		return nil, err
-	}
-	return client.ConnectionState().PeerCertificates[0], nil
-}
-
-// An issuer is the local one with a hook, and a list of what it was asked for.
-type issuer struct {
-	*local.Issuer
-
-	mu    sync.Mutex
-	hook  func(ctx context.Context, name string) error
-	asked []string
-	times []time.Time
-}
-
-func (i *issuer) Issue(ctx context.Context, name string) (certs.Pair, error) {
-	i.mu.Lock()
-	i.asked, i.times = append(i.asked, name), append(i.times, time.Now())
-	hook := i.hook
-	i.mu.Unlock()
-	if hook != nil {
-		if err := hook(ctx, name); err != nil {
-			return certs.Pair{}, err
-		}
-	}
-	return i.Issuer.Issue(ctx, name)
-}
-
-func (i *issuer) on(hook func(ctx context.Context, name string) error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.hook = hook
-}
-
-// names gives what it was asked for.
-func (i *issuer) names() []string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return slices.Clone(i.asked)
-}
-
-func (i *issuer) count(name string) int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	count := 0
-	for _, asked := range i.asked {
-		if asked == name {
-			count++
-		}
-	}
-	return count
-}
-
-// A logbook keeps what was logged.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
 }

@@ -22,27 +22,27 @@ func (heldBack) Held() bool    { return true }
 func TestHeld_CountsAsNoAttemptOfTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(func(context.Context, string) error {
+		p.issuer.On(func(context.Context, string) error {
 			return fmt.Errorf("order: %w", heldBack{refusal{at: time.Now().Add(2 * time.Second)}})
 		})
 		k := p.keeper(certs.Options{Store: seldom{p.store()}}, "app.example.com")
 		<-time.After(24 * time.Hour)
 		_, there := p.failure("app.example.com")
 		assert.False(t, there)
-		assert.Less(t, p.issuer.count("app.example.com"), 24*60/2, "nor is it tried without a pause")
-		assert.Equal(t, 1, p.log.count("no certificate can be had"))
+		assert.Less(t, p.issuer.Count("app.example.com"), 24*60/2, "nor is it tried without a pause")
+		assert.Equal(t, 1, p.log.Count("no certificate can be had"))
 
 		// The first time that it is asked is the first attempt, with the first pause.
-		p.issuer.on(no)
-		tried := p.issuer.count("app.example.com")
-		for p.issuer.count("app.example.com") == tried {
+		p.issuer.On(no)
+		tried := p.issuer.Count("app.example.com")
+		for p.issuer.Count("app.example.com") == tried {
 			<-time.After(time.Second)
 		}
 		<-time.After(time.Second)
 		f, _ := p.failure("app.example.com")
 		assert.Equal(t, 1, f.Attempts)
 		assert.LessOrEqual(t, time.Until(f.NextTry), 5*time.Second)
-		p.issuer.on(nil)
+		p.issuer.On(nil)
 		<-time.After(5*time.Minute + time.Second)
 		_, trusted := p.served(k, "app.example.com")
 		assert.True(t, trusted, "a CA that is back is noticed soon, however long it was away")
@@ -53,7 +53,7 @@ func TestHeld_ForLongByTheCAHoldsAllInstancesAndTheNextToBeStarted(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
 		until := time.Now().Add(3 * time.Hour)
-		p.issuer.on(func(context.Context, string) error { return heldBack{refusal{at: until}} })
+		p.issuer.On(func(context.Context, string) error { return heldBack{refusal{at: until}} })
 		_, stop := p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
 		<-time.After(time.Minute)
 		f, there := p.failure("app.example.com")
@@ -69,10 +69,10 @@ func TestHeld_ForLongByTheCAHoldsAllInstancesAndTheNextToBeStarted(t *testing.T)
 
 		p.keeper(certs.Options{Store: seldom{p.store()}}, "app.example.com")
 		<-time.After(time.Until(until))
-		assert.Equal(t, 1, p.issuer.count("app.example.com"))
-		p.issuer.on(nil)
+		assert.Equal(t, 1, p.issuer.Count("app.example.com"))
+		p.issuer.On(nil)
 		<-time.After(21 * time.Minute)
-		assert.Equal(t, 2, p.issuer.count("app.example.com"))
+		assert.Equal(t, 2, p.issuer.Count("app.example.com"))
 		_, there = p.failure("app.example.com")
 		assert.False(t, there)
 	})

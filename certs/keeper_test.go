@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/local"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
@@ -47,8 +48,8 @@ func TestKeeper_GetsACertificateForEachExactName(t *testing.T) {
 	for _, name := range []string{"app.example.com", "localhost", "my_app.test"} {
 		p.await(k, name)
 	}
-	p.eventually(func() bool { return p.issuer.count("::1") == 1 && p.issuer.count("127.0.0.1") == 1 })
-	assert.ElementsMatch(t, []string{"app.example.com", "localhost", "my_app.test", "127.0.0.1", "::1"}, p.issuer.names())
+	p.eventually(func() bool { return p.issuer.Count("::1") == 1 && p.issuer.Count("127.0.0.1") == 1 })
+	assert.ElementsMatch(t, []string{"app.example.com", "localhost", "my_app.test", "127.0.0.1", "::1"}, p.issuer.Names())
 }
 
 func TestKeeper_WritesTheRecordWithTheseFieldsExactly(t *testing.T) {
@@ -65,7 +66,7 @@ func TestKeeper_WritesTheRecordWithTheseFieldsExactly(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"hostname": "app.example.com", "date": time.Now().UTC().Format(time.DateOnly), "valid_days": 90.0,
 	}, fields)
-	assert.Zero(t, p.log.count("PRIVATE KEY"))
+	assert.Zero(t, p.log.Count("PRIVATE KEY"))
 }
 
 func TestKeeper_ServesWhatIsInTheStoreWithoutAnOrder(t *testing.T) {
@@ -74,7 +75,7 @@ func TestKeeper_ServesWhatIsInTheStoreWithoutAnOrder(t *testing.T) {
 	k := p.keeper(certs.Options{}, "app.example.com")
 	_, trusted := p.served(k, "app.example.com")
 	assert.True(t, trusted, "from the moment on when it is ready")
-	assert.Empty(t, p.issuer.names())
+	assert.Empty(t, p.issuer.Names())
 }
 
 func TestKeeper_IsReadyWithAnEmptyStoreAndNoNames(t *testing.T) {
@@ -94,7 +95,7 @@ func TestKeeper_OrdersOnceForAllInstancesWhichServeItWithinASecond(t *testing.T)
 			for _, k := range keepers[1:] {
 				assert.Equal(t, first.SerialNumber, p.await(k, name).SerialNumber)
 			}
-			assert.Equal(t, 1, p.issuer.count(name), name)
+			assert.Equal(t, 1, p.issuer.Count(name), name)
 		}
 
 		record := p.fields(names[0])
@@ -129,7 +130,7 @@ func TestKeeper_LooksAgainUnderTheLockBeforeItOrders(t *testing.T) {
 		_, err := os.Stat(filepath.Join(p.dir, "locks/app.example.com"))
 		return os.IsNotExist(err)
 	})
-	assert.Empty(t, p.issuer.names())
+	assert.Empty(t, p.issuer.Names())
 	assert.Equal(t, written.Version, p.record("app.example.com").Version)
 	_, _ = k.GetCertificate(&tls.ClientHelloInfo{})
 }
@@ -149,9 +150,8 @@ func TestKeeper_ReplacesAndNeverServesARecordThatIsBad(t *testing.T) {
 		require.NoError(t, err)
 		return value
 	}
-	past, err := local.Open(t.Context(), local.Options{Store: p.store(), Lifetime: time.Hour, Host: "test",
+	past := certstest.Authority(t, local.Options{Store: p.store(), Lifetime: time.Hour, Host: "test",
 		Now: func() time.Time { return time.Now().Add(-2 * time.Hour) }})
-	require.NoError(t, err)
 	expired, err := past.Issue(t.Context(), name)
 	require.NoError(t, err)
 
@@ -165,29 +165,29 @@ func TestKeeper_ReplacesAndNeverServesARecordThatIsBad(t *testing.T) {
 		"failed to find any PEM d":   []byte(`{"hostname": "app.example.com"}`),
 	} {
 		t.Run(reason, func(t *testing.T) {
-			p := &place{t: t, dir: t.TempDir(), poll: p.poll, log: &logbook{}, issuer: &issuer{Issuer: p.issuer.Issuer}}
+			p := &place{t: t, dir: t.TempDir(), poll: p.poll, log: &certstest.Logbook{}, issuer: &certstest.Issuer{Issuer: p.issuer.Issuer}}
 			p.putRaw(name, value)
 			order := make(chan struct{})
-			p.issuer.on(func(context.Context, string) error { <-order; return nil })
+			p.issuer.On(func(context.Context, string) error { <-order; return nil })
 			k := p.keeper(certs.Options{}, name)
 			leaf, trusted := p.served(k, name)
 			assert.False(t, trusted)
 			assert.Equal(t, "Tricot self-signed", leaf.Subject.CommonName)
 			close(order)
 			p.await(k, name)
-			assert.Equal(t, 1, p.issuer.count(name))
-			assert.Equal(t, 1, p.log.count("cannot be served and will be replaced"))
+			assert.Equal(t, 1, p.issuer.Count(name))
+			assert.Equal(t, 1, p.log.Count("cannot be served and will be replaced"))
 			if reason != "not other.example.com" {
-				assert.Equal(t, 1, p.log.count(reason))
+				assert.Equal(t, 1, p.log.Count(reason))
 			}
-			assert.Zero(t, p.log.count("PRIV"))
+			assert.Zero(t, p.log.Count("PRIV"))
 		})
 	}
 }
 
 func TestKeeper_OneNamesFailureHoldsUpNoOther(t *testing.T) {
 	p := newPlace(t, 0)
-	p.issuer.on(func(_ context.Context, name string) error {
+	p.issuer.On(func(_ context.Context, name string) error {
 		if strings.HasPrefix(name, "bad") {
 			return errors.New("the CA says no")
 		}
@@ -206,7 +206,7 @@ func TestKeeper_WritesNothingWhereTheLockIsLostInTheMiddle(t *testing.T) {
 	lost := make(chan struct{})
 	stopped := make(chan error, 1)
 	var once sync.Once // it is tried again in a while
-	p.issuer.on(func(ctx context.Context, _ string) error {
+	p.issuer.On(func(ctx context.Context, _ string) error {
 		once.Do(func() { close(lost) })
 		<-ctx.Done()
 		select {
@@ -217,8 +217,8 @@ func TestKeeper_WritesNothingWhereTheLockIsLostInTheMiddle(t *testing.T) {
 	})
 	p.keeper(certs.Options{Store: &faults{Store: p.store(), lost: lost}}, "app.example.com")
 	assert.ErrorIs(t, <-stopped, store.ErrLockLost)
-	p.eventually(func() bool { return p.log.count("no certificate can be had") == 1 })
-	assert.Equal(t, 1, p.log.count("lock lost"))
+	p.eventually(func() bool { return p.log.Count("no certificate can be had") == 1 })
+	assert.Equal(t, 1, p.log.Count("lock lost"))
 	_, err := p.store().Load(t.Context(), "certs/app.example.com")
 	assert.ErrorIs(t, err, store.ErrNotFound)
 }
@@ -226,8 +226,8 @@ func TestKeeper_WritesNothingWhereTheLockIsLostInTheMiddle(t *testing.T) {
 func TestKeeper_WritesNothingThatItCouldNotServe(t *testing.T) {
 	p := newPlace(t, 0)
 	p.keeper(certs.Options{Issuer: wrongName{p.issuer.Issuer}}, "app.example.com")
-	p.eventually(func() bool { return p.log.count("no certificate can be had") == 1 })
-	assert.Equal(t, 1, p.log.count("what the issuer local made cannot be served"))
+	p.eventually(func() bool { return p.log.Count("no certificate can be had") == 1 })
+	assert.Equal(t, 1, p.log.Count("what the issuer local made cannot be served"))
 	_, err := p.store().Load(t.Context(), "certs/app.example.com")
 	assert.ErrorIs(t, err, store.ErrNotFound)
 }
@@ -240,16 +240,16 @@ func TestKeeper_LeavesACertificateThatIsNoLongerWantedInTheStore(t *testing.T) {
 	k.Want(hosts("other.example.com"))
 	p.eventually(func() bool { _, trusted := p.served(k, "app.example.com"); return !trusted })
 	assert.Equal(t, version, p.record("app.example.com").Version)
-	assert.Equal(t, 1, p.log.count("no longer wanted"))
+	assert.Equal(t, 1, p.log.Count("no longer wanted"))
 	k.Want(hosts("app.example.com"))
 	assert.Equal(t, first.SerialNumber, p.await(k, "app.example.com").SerialNumber, "wanted again")
-	assert.Equal(t, 1, p.issuer.count("app.example.com"))
+	assert.Equal(t, 1, p.issuer.Count("app.example.com"))
 }
 
 func TestKeeper_EndsWithItsContextInTheMiddleOfAnOrder(t *testing.T) {
 	p := newPlace(t, 0)
 	asked := make(chan struct{})
-	p.issuer.on(func(ctx context.Context, _ string) error { close(asked); <-ctx.Done(); return ctx.Err() })
+	p.issuer.On(func(ctx context.Context, _ string) error { close(asked); <-ctx.Done(); return ctx.Err() })
 	k, err := certs.New(certs.Options{Store: p.store(), Issuer: p.issuer})
 	require.NoError(t, err)
 	k.Want(hosts("app.example.com"))
@@ -283,11 +283,11 @@ func TestKeeper_ReadsOnlyWhatChangesAmongManyCertificates(t *testing.T) {
 	for i, name := range names {
 		assert.Equal(t, i != 7, before[i] == hello(name), name)
 	}
-	assert.Empty(t, p.issuer.names())
+	assert.Empty(t, p.issuer.Names())
 }
 
 func BenchmarkKeeper_ReadsTenThousandCertificates(b *testing.B) {
-	p := &place{t: b, dir: b.TempDir(), log: &logbook{}}
+	p := &place{t: b, dir: b.TempDir(), log: &certstest.Logbook{}}
 	p.store() // makes the directory one
 	names := p.fill(b, 10_000)
 	b.ReportAllocs()

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
@@ -177,7 +178,7 @@ func TestKeeper_RenewsOnceAtHalfOfWhateverLifetimeAndNeverFailsAHandshake(t *tes
 						}
 					}
 					if step%100 == 0 {
-						leaf, err := handshake(keepers[step/100%3], names[step/100%3])
+						leaf, err := certstest.Handshake(keepers[step/100%3], names[step/100%3])
 						require.NoError(t, err)
 						require.True(t, time.Now().Before(leaf.NotAfter))
 					}
@@ -201,7 +202,7 @@ func TestKeeper_RenewsOnceAtHalfOfWhateverLifetimeAndNeverFailsAHandshake(t *tes
 					}
 					assert.Greater(t, len(orders), int(test.lasts/(half+share+late)))
 				}
-				assert.Zero(t, p.log.count("level=ERROR")+p.log.count("has expired"))
+				assert.Zero(t, p.log.Count("level=ERROR")+p.log.Count("has expired"))
 			})
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -46,14 +45,14 @@ func List(ctx context.Context, s store.Store, now time.Time) ([]Status, error) {
 		}
 		return byName[name]
 	}
-	records, err := all(ctx, s, prefix)
+	records, err := store.List(ctx, s, prefix)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range records {
 		status(r.Key, prefix).certificate(r, now)
 	}
-	if records, err = all(ctx, s, failurePrefix); err != nil {
+	if records, err = store.List(ctx, s, failurePrefix); err != nil {
 		return nil, err
 	}
 	for _, r := range records {
@@ -96,19 +95,4 @@ func leafOf(value []byte) *x509.Certificate {
 		return nil
 	}
 	return cert.Leaf
-}
-
-// all reads the records below a prefix.
-func all(ctx context.Context, s store.Store, prefix string) (records []store.Record, err error) {
-	reading, enough := context.WithCancel(ctx)
-	defer enough()
-	told := false
-	err = s.Follow(reading, prefix, func(all []store.Record) {
-		records, told = all, true
-		enough()
-	})
-	if err == nil && !told {
-		err = fmt.Errorf("read %s of the store: %w", prefix, ctx.Err())
-	}
-	return records, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/local"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
@@ -21,9 +22,8 @@ func TestList_TellsAllThatTheStoreHas(t *testing.T) {
 	p.put("app.example.com", p.fields("app.example.com"))
 	p.put("2001~db8~~1", p.fields("2001:db8::1"))
 	p.putRaw("bad.example.com", []byte(`{"hostname": "bad.example.com", "key_pem": "-----BEGIN PRIV`))
-	past, err := local.Open(t.Context(), local.Options{Store: p.store(), Lifetime: time.Hour, Host: "test",
+	past := certstest.Authority(t, local.Options{Store: p.store(), Lifetime: time.Hour, Host: "test",
 		Now: func() time.Time { return now.Add(-2 * time.Hour) }})
-	require.NoError(t, err)
 	pair, err := past.Issue(t.Context(), "expired.example.com")
 	require.NoError(t, err)
 	p.put("expired.example.com", map[string]any{"hostname": "expired.example.com", "key_pem": string(pair.Key), "fullchain_pem": string(pair.Chain)})
@@ -101,13 +101,13 @@ func TestRenew_ReplacesACertificateThatIsNotDueBesideRunningInstances(t *testing
 	before := p.record("app.example.com").Version
 	command := p.idle(certs.Options{})
 	require.NoError(t, command.Renew(t.Context(), "App.Example.com."))
-	assert.Equal(t, 2, p.issuer.count("app.example.com"))
+	assert.Equal(t, 2, p.issuer.Count("app.example.com"))
 	assert.NotEqual(t, before, p.record("app.example.com").Version)
 	p.eventually(func() bool {
 		leaf, trusted := p.served(k, "app.example.com")
 		return trusted && leaf.SerialNumber.Cmp(old.SerialNumber) != 0
 	})
-	assert.Equal(t, 2, p.issuer.count("app.example.com"))
+	assert.Equal(t, 2, p.issuer.Count("app.example.com"))
 	require.NoError(t, command.Renew(t.Context(), "[::1]"))
 	assert.NotEmpty(t, p.record("~~1").Value)
 }
@@ -116,12 +116,12 @@ func TestRenew_TriesInSpiteOfAFailureAndClearsItAway(t *testing.T) {
 	p := newPlace(t, 0)
 	p.putFailure("app.example.com", failed{Attempts: 7, LastError: "no", NextTry: time.Now().Add(time.Hour)})
 	k := p.idle(certs.Options{})
-	p.issuer.on(no)
+	p.issuer.On(no)
 	assert.ErrorContains(t, k.Renew(t.Context(), "app.example.com"), `renew the certificate of "app.example.com": the CA says no`)
 	f, _ := p.failure("app.example.com")
 	assert.Equal(t, 8, f.Attempts, "it counts for all")
 	assert.Equal(t, "the CA says no", f.LastError)
-	p.issuer.on(nil)
+	p.issuer.On(nil)
 	require.NoError(t, k.Renew(t.Context(), "app.example.com"))
 	_, there := p.failure("app.example.com")
 	assert.False(t, there)
@@ -138,7 +138,7 @@ func TestRenew_WaitsForTheLockAndEndsWithItsContext(t *testing.T) {
 	renewing.Go(func() { assert.NoError(t, p.idle(certs.Options{}).Renew(t.Context(), "app.example.com")) })
 	require.NoError(t, lock.Unlock(t.Context()))
 	renewing.Wait()
-	assert.Equal(t, 1, p.issuer.count("app.example.com"))
+	assert.Equal(t, 1, p.issuer.Count("app.example.com"))
 }
 
 func TestRenew_RefusesWhatCannotHaveACertificate(t *testing.T) {
@@ -150,7 +150,7 @@ func TestRenew_RefusesWhatCannotHaveACertificate(t *testing.T) {
 	} {
 		assert.ErrorContains(t, k.Renew(t.Context(), name), want)
 	}
-	assert.Empty(t, p.issuer.names())
+	assert.Empty(t, p.issuer.Names())
 	s := &locks{Store: p.store()}
 	s.away.Store(true)
 	err := p.idle(certs.Options{Store: s}).Renew(t.Context(), "app.example.com")

@@ -39,12 +39,12 @@ func TestOnDemand_GetsNothingWithoutTheStatus200(t *testing.T) {
 				assert.Equal(t, unwell, e.count() == begin+2, "%d after a minute", status)
 			}
 		}
-		assert.Empty(t, p.issuer.names())
+		assert.Empty(t, p.issuer.Names())
 		e.on(nil)
 		p.served(k, "app.example.com")
 		p.await(k, "app.example.com")
-		assert.Positive(t, p.log.count("an endpoint cannot be asked"))
-		assert.Equal(t, p.log.count("an endpoint cannot be asked"), p.log.count("can be asked about names on demand again"))
+		assert.Positive(t, p.log.Count("an endpoint cannot be asked"))
+		assert.Equal(t, p.log.Count("an endpoint cannot be asked"), p.log.Count("can be asked about names on demand again"))
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 )
 
 func TestOnDemand_ServesAfterARestartWhatTheStoreHasAndAsksAgainBeforeItRenews(t *testing.T) {
@@ -35,20 +36,20 @@ func TestOnDemand_ServesAfterARestartWhatTheStoreHasAndAsksAgainBeforeItRenews(t
 		leaf, trusted = p.served(k, "app.example.com")
 		assert.True(t, trusted)
 		assert.NotEqual(t, old.SerialNumber, leaf.SerialNumber)
-		assert.Equal(t, 2, p.issuer.count("app.example.com"))
-		assert.Zero(t, p.log.count("name=bad.example.com"), "nobody wants it")
+		assert.Equal(t, 2, p.issuer.Count("app.example.com"))
+		assert.Zero(t, p.log.Count("name=bad.example.com"), "nobody wants it")
 
 		// Refused: it is served while it is valid, and not renewed.
 		e.on(always(http.StatusForbidden))
 		<-time.After(40 * time.Minute)
 		_, trusted = p.served(k, "app.example.com")
 		assert.True(t, trusted)
-		assert.Equal(t, 2, p.issuer.count("app.example.com"))
-		assert.Equal(t, 1, p.log.count("is not renewed: the endpoint refuses the name"))
+		assert.Equal(t, 2, p.issuer.Count("app.example.com"))
+		assert.Equal(t, 1, p.log.Count("is not renewed: the endpoint refuses the name"))
 		<-time.After(25 * time.Minute)
 		_, trusted = p.served(k, "app.example.com")
 		assert.False(t, trusted)
-		assert.Equal(t, 1, p.log.count("did not allow to renew has expired"))
+		assert.Equal(t, 1, p.log.Count("did not allow to renew has expired"))
 
 		// And allowed once more.
 		e.on(nil)
@@ -67,13 +68,13 @@ func TestOnDemand_RenewsAfterTheEndpointWasAway(t *testing.T) {
 		p.await(k, "app.example.com")
 		e.on(always(http.StatusBadGateway))
 		<-time.After(3 * time.Hour)
-		assert.Equal(t, 1, p.issuer.count("app.example.com"))
+		assert.Equal(t, 1, p.issuer.Count("app.example.com"))
 		assert.GreaterOrEqual(t, e.count(), 4)
 		assert.Less(t, e.count(), 10)
-		assert.Equal(t, 1, p.log.count("an endpoint cannot be asked"))
+		assert.Equal(t, 1, p.log.Count("an endpoint cannot be asked"))
 		e.on(nil)
 		<-time.After(55 * time.Minute)
-		assert.Equal(t, 2, p.issuer.count("app.example.com"))
+		assert.Equal(t, 2, p.issuer.Count("app.example.com"))
 	})
 }
 
@@ -81,21 +82,21 @@ func TestOnDemand_TriesAgainByItselfAndAsksAnewAfterAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
 		e := &endpoint{}
-		p.issuer.on(no)
+		p.issuer.On(no)
 		k := p.keeperOf(p.simulated(e))
 		p.served(k, "app.example.com")
 		<-time.After(50 * time.Minute)
 		assert.Equal(t, 1, e.count())
-		assert.Greater(t, p.issuer.count("app.example.com"), 6)
+		assert.Greater(t, p.issuer.Count("app.example.com"), 6)
 		_, there := p.failure("app.example.com")
 		assert.True(t, there)
 		e.on(always(http.StatusForbidden))
 		<-time.After(100 * time.Minute)
 		assert.Equal(t, 2, e.count(), "the customer has left: nothing is tried any more")
-		tried := p.issuer.count("app.example.com")
+		tried := p.issuer.Count("app.example.com")
 		<-time.After(100 * time.Minute)
 		assert.Equal(t, 2, e.count())
-		assert.Equal(t, tried, p.issuer.count("app.example.com"))
+		assert.Equal(t, tried, p.issuer.Count("app.example.com"))
 	})
 }
 
@@ -109,15 +110,15 @@ func TestOnDemand_EndsWithItsWildcard(t *testing.T) {
 	k.Want([]certs.Wanted{{Host: "*.example.com"}})
 	p.eventually(func() bool { _, trusted := p.served(k, "app.example.com"); return !trusted })
 	k.Want(nil)
-	p.eventually(func() bool { _, err := handshake(k, "app.example.com"); return err != nil })
+	p.eventually(func() bool { _, err := certstest.Handshake(k, "app.example.com"); return err != nil })
 	k.Want([]certs.Wanted{{Host: "*.example.com", Ask: url}})
-	p.eventually(func() bool { _, err := handshake(k, "app.example.com"); return err == nil })
+	p.eventually(func() bool { _, err := certstest.Handshake(k, "app.example.com"); return err == nil })
 	p.await(k, "app.example.com")
 	assert.Equal(t, 1, e.count(), "the store has it still")
 
 	// A rule of its own needs no endpoint.
 	k.Want(hosts("own.org", "app.example.com"))
-	p.eventually(func() bool { _, err := handshake(k, "own.org"); return err == nil })
+	p.eventually(func() bool { _, err := certstest.Handshake(k, "own.org"); return err == nil })
 	p.await(k, "own.org")
 	p.await(k, "app.example.com")
 	assert.Equal(t, 1, e.count())
@@ -131,5 +132,5 @@ func TestOnDemand_ForgetsANameWhoseRecordIsRemoved(t *testing.T) {
 	p.await(k, "app.example.com")
 	require.NoError(t, p.store().Delete(t.Context(), "certs/app.example.com"))
 	p.eventually(func() bool { _, trusted := p.served(k, "app.example.com"); return !trusted })
-	assert.Equal(t, 1, p.issuer.count("app.example.com"))
+	assert.Equal(t, 1, p.issuer.Count("app.example.com"))
 }

@@ -29,10 +29,10 @@ func TestOnDemand_GetsACertificateForANameThatTheEndpointAllows(t *testing.T) {
 	e.mu.Lock()
 	assert.Equal(t, []string{"key=a%20b;c&domain=app.example.com"}, e.queries)
 	e.mu.Unlock()
-	assert.Equal(t, 1, p.issuer.count("app.example.com"))
+	assert.Equal(t, 1, p.issuer.Count("app.example.com"))
 	assert.NotEmpty(t, p.record("app.example.com").Value)
-	assert.Equal(t, 1, p.log.count("a name is wanted on demand"))
-	assert.Zero(t, p.log.count("key="), "a secret, perhaps")
+	assert.Equal(t, 1, p.log.Count("a name is wanted on demand"))
+	assert.Zero(t, p.log.Count("key="), "a secret, perhaps")
 
 	// Another instance serves it without asking.
 	other := p.keeperOf(certs.Options{}, certs.Wanted{Host: "*.example.com", Ask: url})
@@ -87,7 +87,7 @@ func TestOnDemand_FollowsNoRedirect(t *testing.T) {
 	p.served(k, "b.example.com")
 	p.eventually(func() bool { return e.count() == 2 })
 	assert.Equal(t, []string{"app.example.com", "b.example.com"}, e.names())
-	assert.Empty(t, p.issuer.names())
+	assert.Empty(t, p.issuer.Names())
 }
 
 func TestOnDemand_SurvivesAnEndpointThatIsAway(t *testing.T) {
@@ -96,9 +96,9 @@ func TestOnDemand_SurvivesAnEndpointThatIsAway(t *testing.T) {
 	server.Close()
 	k := p.keeperOf(certs.Options{Ask: server.URL + "/?key=secret"}, hosts("*.example.com", "known.org")...)
 	p.served(k, "app.example.com")
-	p.eventually(func() bool { return p.log.count("an endpoint cannot be asked") == 1 })
-	assert.Equal(t, 1, p.log.count("refused"))
-	assert.Zero(t, p.log.count("secret"))
+	p.eventually(func() bool { return p.log.Count("an endpoint cannot be asked") == 1 })
+	assert.Equal(t, 1, p.log.Count("refused"))
+	assert.Zero(t, p.log.Count("secret"))
 	p.await(k, "known.org")
 }
 
@@ -158,5 +158,5 @@ func TestOnDemand_OrdersNothingThatTheIssuerRefusesButByTheFallback(t *testing.T
 	k := p.keeperOf(certs.Options{Ask: e.listen(t), Issuer: picky{p.issuer}, Fallback: p.issuer.Issuer}, hosts("*.test")...)
 	p.served(k, "app.test")
 	p.await(k, "app.test")
-	assert.Empty(t, p.issuer.names())
+	assert.Empty(t, p.issuer.Names())
 }

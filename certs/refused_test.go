@@ -16,10 +16,11 @@ import (
 
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/certs/acme"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 )
 
 // picky is an issuer that refuses names of a single label, addresses and those below .test beforehand.
-type picky struct{ *issuer }
+type picky struct{ *certstest.Issuer }
 
 func (picky) Name() string { return "picky" }
 
@@ -39,28 +40,28 @@ func TestRefused_IsNeverAskedForAndSaidOnceAndSelfSigned(t *testing.T) {
 		<-time.After(90 * time.Minute)
 		_, trusted := p.served(k, "app.example.com")
 		assert.True(t, trusted)
-		assert.Equal(t, []string{"app.example.com"}, p.issuer.names())
+		assert.Equal(t, []string{"app.example.com"}, p.issuer.Names())
 		for _, name := range refused {
-			leaf, err := handshake(k, name)
+			leaf, err := certstest.Handshake(k, name)
 			require.NoError(t, err)
 			if name != "127.0.0.1" { // which has no SNI
 				assert.Equal(t, "Tricot self-signed", leaf.Subject.CommonName)
 			}
-			assert.Equal(t, 1, p.log.count("name="+name+" "), name)
+			assert.Equal(t, 1, p.log.Count("name="+name+" "), name)
 			_, there := p.failure(name)
 			assert.False(t, there)
 		}
-		assert.Equal(t, 3, p.log.count("does not sign for a name"))
-		assert.Equal(t, 3, p.log.count(`reason="it is not in the public DNS"`))
+		assert.Equal(t, 3, p.log.Count("does not sign for a name"))
+		assert.Equal(t, 3, p.log.Count(`reason="it is not in the public DNS"`))
 
 		k.Want(hosts(append(refused, "app.example.com", "other.example.com")...))
 		p.await(k, "other.example.com")
-		assert.Equal(t, 3, p.log.count("does not sign for a name"), "once, whatever changes elsewhere")
+		assert.Equal(t, 3, p.log.Count("does not sign for a name"), "once, whatever changes elsewhere")
 	})
 }
 
 // public refuses what [acme.Issuer] does.
-type public struct{ *issuer }
+type public struct{ *certstest.Issuer }
 
 func (public) Refuses(name string) string {
 	_, reason := acme.Signable(name)
@@ -82,15 +83,15 @@ func TestRefused_IsWhateverNoCASignsForWithOrWithoutALocalIssuer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, local := range []bool{false, true} {
 					p := newSimulatedPlace(t, 0)
-					ca, o := &issuer{Issuer: p.issuer.Issuer}, certs.Options{Store: seldom{p.store()}}
+					ca, o := &certstest.Issuer{Issuer: p.issuer.Issuer}, certs.Options{Store: seldom{p.store()}}
 					o.Issuer = public{ca}
 					if local {
 						o.Fallback = p.issuer
 					}
 					k := p.keeper(o, host, "app.example.com")
 					<-time.After(90 * time.Minute)
-					assert.Equal(t, []string{"app.example.com"}, ca.names())
-					assert.Equal(t, 1, p.log.count(test.reason), "said once")
+					assert.Equal(t, []string{"app.example.com"}, ca.Names())
+					assert.Equal(t, 1, p.log.Count(test.reason), "said once")
 
 					at := &tls.ClientHelloInfo{ServerName: test.sni}
 					if test.sni == "" {
@@ -100,10 +101,10 @@ func TestRefused_IsWhateverNoCASignsForWithOrWithoutALocalIssuer(t *testing.T) {
 					require.NoError(t, err)
 					if local && !strings.Contains(host, "*") {
 						assert.NoError(t, cert.Leaf.VerifyHostname(host))
-						assert.Equal(t, 1, p.issuer.count(strings.Trim(host, "[]")))
+						assert.Equal(t, 1, p.issuer.Count(strings.Trim(host, "[]")))
 					} else {
 						assert.Equal(t, "Tricot self-signed", cert.Leaf.Subject.CommonName)
-						assert.Empty(t, p.issuer.names())
+						assert.Empty(t, p.issuer.Names())
 					}
 					for range 3 { // whatever changes elsewhere
 						k.Want(hosts(host, "app.example.com", "b.example.com"))
@@ -111,7 +112,7 @@ func TestRefused_IsWhateverNoCASignsForWithOrWithoutALocalIssuer(t *testing.T) {
 						k.Want(hosts(host, "app.example.com"))
 						<-time.After(time.Minute)
 					}
-					assert.Equal(t, 1, p.log.count(test.reason), "said once")
+					assert.Equal(t, 1, p.log.Count(test.reason), "said once")
 				}
 			})
 		})
@@ -120,7 +121,7 @@ func TestRefused_IsWhateverNoCASignsForWithOrWithoutALocalIssuer(t *testing.T) {
 
 func TestRefused_IsSignedByTheFallback(t *testing.T) {
 	p := newPlace(t, 0)
-	fallback := &issuer{Issuer: p.issuer.Issuer}
+	fallback := &certstest.Issuer{Issuer: p.issuer.Issuer}
 	var mu sync.Mutex
 	var asked []string
 	k := p.keeper(certs.Options{Issuer: picky{p.issuer}, Fallback: fallback, RenewAt: func(name string, _ *x509.Certificate) time.Time {
@@ -132,11 +133,11 @@ func TestRefused_IsSignedByTheFallback(t *testing.T) {
 	for _, name := range []string{"localhost", "app.test", "app.example.com"} {
 		p.await(k, name)
 	}
-	p.eventually(func() bool { return fallback.count("127.0.0.1") == 1 })
-	assert.Equal(t, []string{"app.example.com"}, p.issuer.names())
-	assert.Zero(t, fallback.count("app.example.com"))
-	assert.Equal(t, 1, p.log.count(`name=localhost issuer=local`))
-	assert.Equal(t, 3, p.log.count("another one does"))
+	p.eventually(func() bool { return fallback.Count("127.0.0.1") == 1 })
+	assert.Equal(t, []string{"app.example.com"}, p.issuer.Names())
+	assert.Zero(t, fallback.Count("app.example.com"))
+	assert.Equal(t, 1, p.log.Count(`name=localhost issuer=local`))
+	assert.Equal(t, 3, p.log.Count("another one does"))
 	mu.Lock()
 	defer mu.Unlock()
 	assert.Equal(t, []string{"app.example.com"}, slices.Compact(asked), "renewal information is the issuer's own")
@@ -148,7 +149,7 @@ func TestRefused_ByBothIssuersIsSelfSigned(t *testing.T) {
 	p.await(k, "app.example.com")
 	_, trusted := p.served(k, "localhost")
 	assert.False(t, trusted)
-	assert.Zero(t, p.issuer.count("localhost"))
+	assert.Zero(t, p.issuer.Count("localhost"))
 }
 
 func TestRefused_IsServedWithWhatTheStoreHas(t *testing.T) {
@@ -162,8 +163,8 @@ func TestRefused_IsServedWithWhatTheStoreHas(t *testing.T) {
 		<-time.After(10 * time.Minute)
 		_, trusted = p.served(k, "localhost")
 		assert.False(t, trusted, "it has expired")
-		assert.Empty(t, p.issuer.names())
+		assert.Empty(t, p.issuer.Names())
 		p.putRaw("localhost", []byte("nonsense"))
-		p.eventually(func() bool { return p.log.count("cannot be served, and no issuer signs") == 1 })
+		p.eventually(func() bool { return p.log.Count("cannot be served, and no issuer signs") == 1 })
 	})
 }

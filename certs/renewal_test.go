@@ -25,7 +25,7 @@ func TestKeeper_ServesTheOldCertificateWhileABadRecordIsReplaced(t *testing.T) {
 		old := p.await(k, "app.example.com")
 		order := make(chan struct{})
 		asked := make(chan struct{})
-		p.issuer.on(func(context.Context, string) error { close(asked); <-order; return nil })
+		p.issuer.On(func(context.Context, string) error { close(asked); <-order; return nil })
 		p.putRaw("app.example.com", []byte("nonsense"))
 		<-asked
 		leaf, trusted := p.served(k, "app.example.com")
@@ -56,7 +56,7 @@ func TestKeeper_RenewsAtHalfOfTheLifetime(t *testing.T) {
 			require.NotEqual(t, old.SerialNumber, leaf.SerialNumber, "a little after half")
 			old = leaf
 		}
-		assert.Equal(t, 4, p.issuer.count("app.example.com"))
+		assert.Equal(t, 4, p.issuer.Count("app.example.com"))
 	})
 }
 
@@ -70,10 +70,9 @@ func TestKeeper_SpreadsTheRenewalsOfNamesThatCameTogether(t *testing.T) {
 		}
 		p.keeper(certs.Options{}, names...)
 		<-time.After(40 * time.Minute)
-		p.issuer.mu.Lock()
-		defer p.issuer.mu.Unlock()
-		require.Len(t, p.issuer.times, 2*count)
-		renewals := p.issuer.times[count:]
+		times := p.issuer.Times()
+		require.Len(t, times, 2*count)
+		renewals := times[count:]
 		perSecond := map[int64]int{}
 		for _, at := range renewals {
 			perSecond[at.Unix()]++
@@ -99,8 +98,8 @@ func TestKeeper_RenewsEarlierWhereItIsToldTo(t *testing.T) {
 		<-time.After(time.Hour + 5*time.Minute) // at the hourly review
 		leaf := p.await(k, "early.example.com")
 		assert.NotEqual(t, old.SerialNumber, leaf.SerialNumber)
-		assert.Equal(t, 2, p.issuer.count("early.example.com"))
-		assert.Equal(t, 1, p.issuer.count("late.example.com"))
+		assert.Equal(t, 2, p.issuer.Count("early.example.com"))
+		assert.Equal(t, 1, p.issuer.Count("late.example.com"))
 	})
 }
 
@@ -109,7 +108,7 @@ func TestKeeper_ServesTheOldCertificateForAsLongAsItIsValid(t *testing.T) {
 		p := newSimulatedPlace(t, time.Hour)
 		k := p.keeper(certs.Options{MaxBackoff: 5 * time.Minute}, "app.example.com")
 		old := p.await(k, "app.example.com")
-		p.issuer.on(func(context.Context, string) error { return errors.New("the CA is away") })
+		p.issuer.On(func(context.Context, string) error { return errors.New("the CA is away") })
 
 		<-time.After(time.Until(old.NotAfter) - time.Second)
 		leaf, trusted := p.served(k, "app.example.com")
@@ -118,14 +117,14 @@ func TestKeeper_ServesTheOldCertificateForAsLongAsItIsValid(t *testing.T) {
 		<-time.After(2 * time.Second)
 		leaf, _ = p.served(k, "app.example.com")
 		assert.Equal(t, "Tricot self-signed", leaf.Subject.CommonName)
-		assert.Equal(t, 1, p.log.count("a certificate has expired"))
+		assert.Equal(t, 1, p.log.Count("a certificate has expired"))
 
-		p.issuer.on(nil)
+		p.issuer.On(nil)
 		<-time.After(6 * time.Minute)
 		_, trusted = p.served(k, "app.example.com")
 		assert.True(t, trusted, "the CA is back")
-		assert.Equal(t, 1, p.log.count("no certificate can be had"), "trouble is logged once")
-		assert.Equal(t, 1, p.log.count("its certificate after all"), "and its end")
+		assert.Equal(t, 1, p.log.Count("no certificate can be had"), "trouble is logged once")
+		assert.Equal(t, 1, p.log.Count("its certificate after all"), "and its end")
 	})
 }
 
@@ -133,55 +132,50 @@ func TestKeeper_WarnsEachDayThatACertificateHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, time.Hour)
 		_, stop := p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
-		p.eventually(func() bool { return p.log.count("certificate issued") == 1 })
+		p.eventually(func() bool { return p.log.Count("certificate issued") == 1 })
 		stop()
-		p.issuer.on(func(context.Context, string) error { return refusal{at: time.Now().Add(100 * time.Hour)} })
+		p.issuer.On(func(context.Context, string) error { return refusal{at: time.Now().Add(100 * time.Hour)} })
 		_, stop = p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
 		const warning = "a certificate has expired"
 		<-time.After(time.Hour)
-		require.Equal(t, 1, p.log.count(warning))
+		require.Equal(t, 1, p.log.Count(warning))
 		<-time.After(23*time.Hour - time.Minute)
-		require.Equal(t, 1, p.log.count(warning))
+		require.Equal(t, 1, p.log.Count(warning))
 		<-time.After(time.Hour)
-		require.Equal(t, 2, p.log.count(warning))
-		assert.Equal(t, 2, p.log.count(`last_err="the CA says no"`))
+		require.Equal(t, 2, p.log.Count(warning))
+		assert.Equal(t, 2, p.log.Count(`last_err="the CA says no"`))
 		stop()
 		k, _ := p.start(certs.Options{Store: seldom{p.store()}}, hosts("app.example.com")...)
 		<-time.After(23 * time.Hour)
-		require.Equal(t, 2, p.log.count(warning))
-		assert.Equal(t, 1, p.log.count("cannot be served"), "that is the warning of the first day after a restart")
+		require.Equal(t, 2, p.log.Count(warning))
+		assert.Equal(t, 1, p.log.Count("cannot be served"), "that is the warning of the first day after a restart")
 		<-time.After(61 * time.Minute)
-		require.Equal(t, 3, p.log.count(warning))
+		require.Equal(t, 3, p.log.Count(warning))
 
 		p.put("app.example.com", p.fields("app.example.com"))
 		<-time.After(time.Minute)
 		p.await(k, "app.example.com")
 		<-time.After(28 * time.Minute)
-		assert.Equal(t, 3, p.log.count(warning))
-		assert.Equal(t, 2, p.issuer.count("app.example.com"))
+		assert.Equal(t, 3, p.log.Count(warning))
+		assert.Equal(t, 2, p.issuer.Count("app.example.com"))
 	})
 }
 
 func TestKeeper_TriesAgainAfterPausesThatGrowUpToALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
-		p.issuer.on(func(context.Context, string) error { return errors.New("the CA says no") })
+		p.issuer.On(func(context.Context, string) error { return errors.New("the CA says no") })
 		p.keeper(certs.Options{MaxBackoff: 2 * time.Minute}, "app.example.com")
 		<-time.After(30 * time.Minute)
-		p.issuer.mu.Lock()
-		defer p.issuer.mu.Unlock()
-		var pauses []time.Duration
-		for i := range len(p.issuer.times) - 1 {
-			pauses = append(pauses, p.issuer.times[i+1].Sub(p.issuer.times[i]))
-		}
-		require.Greater(t, len(pauses), 15)
+		got := pauses(p.issuer)
+		require.Greater(t, len(got), 15)
 		most := 5 * time.Second
-		for _, pause := range pauses {
+		for _, pause := range got {
 			assert.GreaterOrEqual(t, pause, most/2)
 			assert.LessOrEqual(t, pause, most+time.Second)
 			most = min(2*most, 2*time.Minute)
 		}
-		assert.Equal(t, 1, p.log.count("no certificate can be had"))
+		assert.Equal(t, 1, p.log.Count("no certificate can be had"))
 	})
 }
 
@@ -191,7 +185,7 @@ func TestKeeper_DoesNotAskWithoutPauseWhereEachCertificateIsDueAtOnce(t *testing
 		k := p.keeper(certs.Options{RenewAt: func(_ string, leaf *x509.Certificate) time.Time { return leaf.NotBefore }}, "app.example.com")
 		p.await(k, "app.example.com")
 		<-time.After(30 * time.Minute)
-		assert.Less(t, p.issuer.count("app.example.com"), 16)
+		assert.Less(t, p.issuer.Count("app.example.com"), 16)
 	})
 }
 
@@ -210,7 +204,7 @@ func TestKeeper_WaitsNoLongerThanItsPatienceForAnotherInstancesOrder(t *testing.
 		<-time.After(time.Minute)
 		_, trusted = p.served(k, "app.example.com")
 		assert.True(t, trusted)
-		assert.Zero(t, p.log.count("no certificate can be had"), "that another is at it is no trouble")
+		assert.Zero(t, p.log.Count("no certificate can be had"), "that another is at it is no trouble")
 	})
 }
 
@@ -219,7 +213,7 @@ func TestKeeper_OrdersAsManyAtOnceAsItMayAndNoMore(t *testing.T) {
 		p := newSimulatedPlace(t, 0)
 		var running atomic.Int32
 		step := make(chan struct{})
-		p.issuer.on(func(context.Context, string) error {
+		p.issuer.On(func(context.Context, string) error {
 			running.Add(1)
 			defer running.Add(-1)
 			<-step

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 )
 
 func TestStatuses_FollowWhatBecomesOfEachName(t *testing.T) {
@@ -18,7 +19,7 @@ func TestStatuses_FollowWhatBecomesOfEachName(t *testing.T) {
 	k := p.idle(certs.Options{})
 	assert.Nil(t, k.Statuses())
 	k.Want(hosts("app.example.com", "failed.example.com", "new.example.com"))
-	run(t, k.Run)
+	certstest.Run(t, k.Run)
 	var all []certs.Status
 	p.eventually(func() bool {
 		all = k.Statuses()

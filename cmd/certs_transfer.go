@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/sealed"
@@ -73,11 +72,13 @@ func (t *transfer) run(ctx context.Context) (all []moved, err error) {
 	}
 	var keys []string
 	for _, prefix := range lasting {
-		found, err := keysBelow(ctx, t.from.bare, prefix)
+		records, err := store.List(ctx, t.from.bare, prefix)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, found...)
+		for _, record := range records {
+			keys = append(keys, record.Key)
+		}
 	}
 	for i, key := range keys {
 		is, err := t.move(ctx, key)
@@ -191,22 +192,4 @@ func reach(ctx context.Context, in store.Store) error {
 		return fmt.Errorf("the certificate store cannot be read: %w", err)
 	}
 	return nil
-}
-
-// keysBelow gives the keys of the records below a prefix as they are now.
-func keysBelow(ctx context.Context, in store.Store, prefix string) (keys []string, err error) {
-	following, enough := context.WithCancel(ctx)
-	defer enough()
-	told := false
-	err = in.Follow(following, prefix, func(records []store.Record) {
-		keys, told = keys[:0], true
-		for _, record := range records {
-			keys = append(keys, record.Key)
-		}
-		enough()
-	})
-	if err == nil && !told {
-		err = fmt.Errorf("read %s of the certificate store: %w", strings.TrimSuffix(prefix, "/"), ctx.Err())
-	}
-	return keys, err
 }

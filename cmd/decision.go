@@ -240,28 +240,37 @@ func (e *explainer) routes(d *decision, isHost bool, stages []string) {
 	d.Compression = e.compression(stages)
 }
 
-// serving gives the route whose backends serve, and those that take turns: of the first tier that has any which is not
-// left out. Where all are left out they are asked nevertheless, the first tier first. It is nil where nothing matches,
+// serving gives the route whose backends serve, and those that take turns: the first route, of all that the request
+// matches, that has any backend which is not left out, and the very first where all are. It is nil where nothing matches,
 // and there are no backends where none can serve.
 func serving(explanation route.Explanation) (*pipeline.Route, []*pipeline.Backend) {
-	first := explanation.Route
-	for r := first; r != nil; r = r.Next(explanation.Host, explanation.Path) {
-		for _, tier := range r.Tiers {
-			var working []*pipeline.Backend
-			for _, b := range tier.Backends {
-				if !b.Health.Condition().Ejected() {
-					working = append(working, b)
-				}
-			}
-			if working != nil {
-				return r, working
-			}
+	for r := explanation.Route; r != nil; r = r.Next(explanation.Host, explanation.Path) {
+		if turns, working := turnsIn(r); working {
+			return r, turns
 		}
 	}
-	if first == nil || len(first.Tiers) == 0 {
-		return first, nil
+	turns, _ := turnsIn(explanation.Route)
+	return explanation.Route, turns
+}
+
+// turnsIn gives the backends that take turns in a route: those which are not left out, of the first tier that has any.
+// Where all are left out they are asked nevertheless, the first tier first, and it is not working. A route that is nil or
+// has no tiers has none.
+func turnsIn(r *pipeline.Route) (turns []*pipeline.Backend, working bool) {
+	if r == nil || len(r.Tiers) == 0 {
+		return nil, false
 	}
-	return first, first.Tiers[0].Backends
+	for _, tier := range r.Tiers {
+		for _, b := range tier.Backends {
+			if !b.Health.Condition().Ejected() {
+				turns = append(turns, b)
+			}
+		}
+		if turns != nil {
+			return turns, true
+		}
+	}
+	return r.Tiers[0].Backends, false
 }
 
 // insteadOfEjected corrects a verdict, which the table gives, where backends that keep failing are left out.

@@ -158,39 +158,24 @@ func (v *view) Routes() []admin.Route { return routesOf(v.router.Table()) }
 // routesOf gives the routes of a table, whose rules are sorted by them.
 func routesOf(table *route.Table) []admin.Route {
 	all := []admin.Route{}
-	var serving map[*pipeline.Backend]bool
+	var turns []*pipeline.Backend
 	for _, rule := range table.Rules() {
 		last := len(all) - 1
 		if last < 0 || all[last].Host != rule.Host || all[last].Path != rule.Path || all[last].Priority != rule.Priority {
 			all = append(all, admin.Route{Host: rule.Host, Path: rule.Path, Priority: rule.Priority})
 			last++
-			serving = firstTier(table, rule)
+			turns, _ = turnsIn(table.Route(rule))
 		}
 		state := admin.Standby
 		switch {
 		case !rule.Healthy:
 			state = admin.Unhealthy
-		case serving[rule.Backend]:
+		case slices.Contains(turns, rule.Backend):
 			state = admin.Serving
 		}
 		all[last].Backends = append(all[last].Backends, backendOf(rule, state))
 	}
 	return all
-}
-
-// firstTier has the backends among which the turns of a rule's route go.
-func firstTier(table *route.Table, rule route.Rule) map[*pipeline.Backend]bool {
-	first := map[*pipeline.Backend]bool{}
-	found := table.Route(rule)
-	if found == nil || len(found.Tiers) == 0 {
-		return first
-	}
-	healthy := func(b *pipeline.Backend) bool { return !b.Health.Condition().Ejected() }
-	i := slices.IndexFunc(found.Tiers, func(t pipeline.Tier) bool { return slices.ContainsFunc(t.Backends, healthy) })
-	for _, b := range found.Tiers[max(i, 0)].Backends {
-		first[b] = true
-	}
-	return first
 }
 
 func (v *view) Certificates() []admin.Certificate {

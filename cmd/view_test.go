@@ -10,6 +10,7 @@ import (
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/cmd/admin"
 	"github.com/tricot-proxy/tricot/middleware/route"
+	"github.com/tricot-proxy/tricot/pipeline"
 	"github.com/tricot-proxy/tricot/providers"
 )
 
@@ -77,6 +78,36 @@ func TestRoutesOf_HasEachRouteOnceWithTheStateOfItsBackends(t *testing.T) {
 	}, got)
 	empty, _ := route.Compile(nil, route.Location{}, nil)
 	assert.Equal(t, []admin.Route{}, routesOf(empty), "JSON has a list")
+}
+
+func TestRoutesOf_ShowsAsServingWhatTakesTheTurnsOfBackendsThatAreLeftOut(t *testing.T) {
+	t.Parallel()
+	far := placed("far", "10.0.0.3", "tricot app.test")
+	far.Node = "n2"
+	table, problems := route.Compile([]providers.Instance{
+		placed("near", "10.0.0.1", "tricot app.test"), placed("near-too", "10.0.0.2", "tricot app.test"), far,
+	}, route.Location{Node: "n1"}, nil)
+	require.Empty(t, problems)
+	for _, step := range []struct {
+		ejects string
+		want   map[string]string
+	}{
+		{"", map[string]string{"near": "serving", "near-too": "serving", "far": "standby"}},
+		{"near", map[string]string{"near": "ejected", "near-too": "serving", "far": "standby"}},
+		{"near-too", map[string]string{"near": "ejected", "near-too": "ejected", "far": "serving"}},
+		{"far", map[string]string{"near": "ejected", "near-too": "ejected", "far": "ejected"}},
+	} {
+		for _, rule := range table.Rules() {
+			if rule.Backend.Service == step.ejects {
+				require.True(t, rule.Backend.Health.Change(0, pipeline.NewCondition(5, time.Now().Add(time.Hour))))
+			}
+		}
+		got := map[string]string{}
+		for _, b := range routesOf(table)[0].Backends {
+			got[b.Service] = b.State
+		}
+		assert.Equal(t, step.want, got)
+	}
 }
 
 func TestShownTags_HideWhatFollowsTheQuestionMarkOfAnAskURL(t *testing.T) {

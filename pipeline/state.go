@@ -59,15 +59,15 @@ type Failure struct {
 //
 //	state, w, r := pipeline.Enter(w, r)
 //
-// and works in the chain as well as on its own. The first call for a request allocates once (twice for a chunked upload
-// that announces no trailers), later ones never.
+// and works in the chain as well as on its own. The first call for a request allocates once (twice for an upload
+// of unknown length that announces no trailers), later ones never.
 func Enter(w http.ResponseWriter, r *http.Request) (*State, http.ResponseWriter, *http.Request) {
 	if state := StateOf(r); state != nil {
 		return state, w, r
 	}
-	// net/http puts trailers that nothing announced into the request that it made, where the copy would never see them.
-	// A map that both have carries them across (RFC 9110, section 6.5).
-	if r.Trailer == nil && r.ContentLength < 0 && r.ProtoMajor == 1 {
+	// A server puts trailers that nothing announced into the request that it made, where the copy would never see them. A
+	// map that both have carries them across (RFC 9110, section 6.5).
+	if r.Trailer == nil && r.ContentLength < 0 {
 		r.Trailer = make(http.Header)
 	}
 	x := &exchange{Context: r.Context(), response: w, bodiless: r.Method == http.MethodHead}

@@ -29,7 +29,7 @@ func TestAccount_IsMadeOnceByInstancesThatRace(t *testing.T) {
 	}
 	all.Wait()
 	assert.Equal(t, 1, p.ca.Accounts())
-	assert.Equal(t, 1, strings.Count(p.log.String(), "ACME account made"))
+	assert.Equal(t, 1, p.log.Count("ACME account made"))
 
 	record := p.account()
 	assert.Equal(t, p.ca.Directory(), record["directory"])

@@ -1,7 +1,6 @@
 package acme_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -19,6 +18,7 @@ import (
 	"github.com/tricot-proxy/tricot/certs"
 	"github.com/tricot-proxy/tricot/certs/acme"
 	"github.com/tricot-proxy/tricot/certs/acme/acmetest"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 )
@@ -30,13 +30,13 @@ type place struct {
 	t   testing.TB
 	ca  *acmetest.Server
 	dir string
-	log *logbook
+	log *certstest.Logbook
 }
 
 func newPlace(t testing.TB, o acmetest.Options) *place {
-	p := &place{t: t, ca: acmetest.Start(t, o), dir: t.TempDir(), log: &logbook{}}
+	p := &place{t: t, ca: acmetest.Start(t, o), dir: t.TempDir(), log: &certstest.Logbook{}}
 	challenges := certs.NewChallenges(p.store(), nil)
-	run(t, challenges.Run)
+	certstest.Run(t, challenges.Run)
 	p.ca.Answer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := strings.CutPrefix(r.URL.Path, "/.well-known/acme-challenge/")
 		answer, ok := challenges.Answer(r.Context(), token)
@@ -135,17 +135,6 @@ func (p *place) eventually(holds func() bool, message ...any) {
 	require.Eventually(p.t, holds, patience, 5*time.Millisecond, message...)
 }
 
-// run runs something until the test ends, and holds it to return then.
-func run(t testing.TB, f func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		assert.NoError(t, <-ended)
-	})
-}
-
 func parse(t testing.TB, inPEM []byte) (chain []*x509.Certificate) {
 	t.Helper()
 	for block, rest := pem.Decode(inPEM); block != nil; block, rest = pem.Decode(rest) {
@@ -178,22 +167,4 @@ func (c *clock) advance(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(by)
-}
-
-// A logbook keeps what was logged.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

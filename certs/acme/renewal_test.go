@@ -17,6 +17,7 @@ import (
 
 	"github.com/tricot-proxy/tricot/certs/acme"
 	"github.com/tricot-proxy/tricot/certs/acme/acmetest"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 )
 
 // known waits until an issuer knows when a certificate is to be renewed.
@@ -33,8 +34,8 @@ func TestRenewAt_IsATimeInTheWindowTheSameForAllInstances(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, acmetest.Options{})
 	one, two := p.issuer(), p.issuer()
-	run(t, one.Run)
-	run(t, two.Run)
+	certstest.Run(t, one.Run)
+	certstest.Run(t, two.Run)
 	times := map[time.Time]bool{}
 	for _, name := range []string{"a.example.com", "b.example.com", "c.example.com"} {
 		leaf, _ := p.issue(one, name)
@@ -55,7 +56,7 @@ func TestRenewAt_TellsOfAWindowThatHasPassedAndWhy(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, acmetest.Options{})
 	i := p.issuer()
-	run(t, i.Run)
+	certstest.Run(t, i.Run)
 	leaf, _ := p.issue(i, name)
 	p.ca.SetRenewalWindow(leaf, time.Now().Add(-time.Hour), time.Now().Add(-time.Minute), "https://ca.example.com/why")
 	assert.True(t, p.known(i, name, leaf).Before(time.Now()))
@@ -66,7 +67,7 @@ func TestRenewAt_IsZeroForCertificatesOfAnotherCAAndForNone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, acmetest.Options{})
 	i := p.issuer()
-	run(t, i.Run)
+	certstest.Run(t, i.Run)
 	assert.Zero(t, i.RenewAt(name, nil))
 	assert.Zero(t, i.RenewAt(name, &x509.Certificate{}))
 
@@ -94,7 +95,7 @@ func TestOrder_NamesTheCertificateThatItReplaces(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, acmetest.Options{NonceReject: -1})
 	i := p.issuer()
-	run(t, i.Run)
+	certstest.Run(t, i.Run)
 	first, _ := p.issue(i, name)
 	for first.SerialNumber.BitLen()%8 == 0 { // Pebble does not find a serial whose encoding begins with a zero byte
 		first, _ = p.issue(i, name)
@@ -126,7 +127,7 @@ func TestRun_LogsOnceThatThereIsNoRenewalInformation(t *testing.T) {
 		leaves[name], _ = p.issue(i, name)
 	}
 	mend := p.ca.Fail(acmetest.Fault{Endpoint: acmetest.RenewalInfo, Status: 500})
-	run(t, i.Run)
+	certstest.Run(t, i.Run)
 	for name, leaf := range leaves {
 		assert.Zero(t, i.RenewAt(name, leaf))
 	}
@@ -136,6 +137,6 @@ func TestRun_LogsOnceThatThereIsNoRenewalInformation(t *testing.T) {
 	leaf, _ := p.issue(i, "d.example.com")
 	p.known(i, "d.example.com", leaf)
 	p.eventually(func() bool { return strings.Contains(p.log.String(), "gives renewal information again") })
-	assert.Equal(t, 1, strings.Count(p.log.String(), "gives no renewal information"))
+	assert.Equal(t, 1, p.log.Count("gives no renewal information"))
 	assert.Equal(t, 4, p.ca.Requests(acmetest.RenewalInfo), "those that failed are left alone for a minute")
 }

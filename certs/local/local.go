@@ -88,20 +88,7 @@ func New(o Options) (*Issuer, error) {
 	return &Issuer{o: o}, nil
 }
 
-// Open is [New], and loads the authority from the store, or makes it where there is none or it expires before a leaf
-// would. One that is there and cannot be read is an error: to replace it would take away a trust that somebody has given.
-func Open(ctx context.Context, o Options) (*Issuer, error) {
-	i, err := New(o)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := i.current(ctx); err != nil {
-		return nil, fmt.Errorf("open local authority: %w", err)
-	}
-	return i, nil
-}
-
-// Run opens the authority of an issuer from [New], and goes on trying where the store is away, so that its user is told
+// Run opens the authority, and goes on trying where the store is away, so that its user is told
 // where the root is even when every certificate is there already. It returns nil when that is done or ctx has ended.
 func (i *Issuer) Run(ctx context.Context) error {
 	troubled := false
@@ -132,7 +119,9 @@ func (i *Issuer) Root() []byte {
 	return bytes.Clone(i.authority.certPEM)
 }
 
-// Issue is as [certs.Issuer] says. The chain is the leaf and the root.
+// Issue is as [certs.Issuer] says. The chain is the leaf and the root. The first call opens the authority, where Run has
+// not: it loads it from the store, or makes it where there is none or it expires before a leaf would. One that is there and
+// cannot be read is an error: to replace it would take away a trust that somebody has given.
 func (i *Issuer) Issue(ctx context.Context, name string) (certs.Pair, error) {
 	a, err := i.current(ctx)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/local"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
@@ -39,9 +40,16 @@ func open(t *testing.T, o local.Options) *local.Issuer {
 	if o.Store == nil {
 		o.Store = opened(t, t.TempDir())
 	}
-	i, err := local.Open(t.Context(), o)
-	require.NoError(t, err)
-	return i
+	return certstest.Authority(t, o)
+}
+
+// first gives the error with which an issuer cannot be made, or does not sign.
+func first(ctx context.Context, o local.Options) error {
+	i, err := local.New(o)
+	if err == nil {
+		_, err = i.Issue(ctx, "app.example.com")
+	}
+	return err
 }
 
 func certificate(t *testing.T, inPEM []byte) *x509.Certificate {
@@ -60,7 +68,7 @@ func issue(t *testing.T, i *local.Issuer, name string) (certs.Pair, *x509.Certif
 	return pair, certificate(t, pair.Chain)
 }
 
-func TestOpen_RefusesOptionsThatMakeNoSense(t *testing.T) {
+func TestNew_RefusesOptionsThatMakeNoSense(t *testing.T) {
 	s := opened(t, t.TempDir())
 	for want, o := range map[string]local.Options{
 		"no store":               {},
@@ -69,12 +77,11 @@ func TestOpen_RefusesOptionsThatMakeNoSense(t *testing.T) {
 		"certificates of -1h":    {Store: s, Lifetime: -time.Hour},
 		"write root certificate": {Store: s, RootFile: filepath.Join(os.DevNull, "root.pem")},
 	} {
-		_, err := local.Open(t.Context(), o)
-		assert.ErrorContains(t, err, want)
+		assert.ErrorContains(t, first(t.Context(), o), want)
 	}
 }
 
-func TestOpen_MakesARootThatSignsLeavesOnlyForTenYears(t *testing.T) {
+func TestAuthority_HasARootThatSignsLeavesOnlyForTenYears(t *testing.T) {
 	begin := time.Now()
 	root := certificate(t, open(t, local.Options{Host: "box"}).Root())
 	assert.Equal(t, "Tricot local authority box", root.Subject.CommonName)
@@ -86,7 +93,7 @@ func TestOpen_MakesARootThatSignsLeavesOnlyForTenYears(t *testing.T) {
 	assert.NoError(t, root.CheckSignatureFrom(root))
 }
 
-func TestOpen_KeepsTheAuthorityInTheStore(t *testing.T) {
+func TestAuthority_IsKeptInTheStore(t *testing.T) {
 	path := t.TempDir()
 	first := open(t, local.Options{Store: opened(t, path)})
 	assert.Equal(t, first.Root(), open(t, local.Options{Store: opened(t, path)}).Root())
@@ -99,15 +106,15 @@ func TestOpen_KeepsTheAuthorityInTheStore(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestOpen_EndsWithTheSameAuthorityInInstancesThatStartTogether(t *testing.T) {
+func TestAuthority_IsTheSameInInstancesThatStartTogether(t *testing.T) {
 	path := t.TempDir()
 	roots := make([][]byte, 8)
 	var all sync.WaitGroup
 	for n := range roots {
 		s := opened(t, path)
 		all.Go(func() {
-			i, err := local.Open(context.Background(), local.Options{Store: s})
-			if assert.NoError(t, err) {
+			i, err := local.New(local.Options{Store: s})
+			if assert.NoError(t, err) && assert.NoError(t, i.Run(context.Background())) {
 				roots[n] = i.Root()
 			}
 		})
@@ -118,7 +125,7 @@ func TestOpen_EndsWithTheSameAuthorityInInstancesThatStartTogether(t *testing.T)
 	}
 }
 
-func TestOpen_RefusesAnAuthorityThatItCannotRead(t *testing.T) {
+func TestAuthority_ThatCannotBeReadIsRefusedAndStays(t *testing.T) {
 	path := t.TempDir()
 	open(t, local.Options{Store: opened(t, path)})
 	s := opened(t, path)
@@ -145,7 +152,7 @@ func TestOpen_RefusesAnAuthorityThatItCannotRead(t *testing.T) {
 		record.Value = value
 		record, err = s.Save(t.Context(), record)
 		require.NoError(t, err)
-		_, err = local.Open(t.Context(), local.Options{Store: s})
+		err = first(t.Context(), local.Options{Store: s})
 		assert.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, "local/authority")
 		assert.NotContains(t, err.Error(), "PRIVATE KEY")
@@ -155,7 +162,7 @@ func TestOpen_RefusesAnAuthorityThatItCannotRead(t *testing.T) {
 	}
 }
 
-func TestOpen_ReplacesAnAuthorityThatExpiresBeforeALeafWould(t *testing.T) {
+func TestAuthority_IsReplacedWhereItExpiresBeforeALeafWould(t *testing.T) {
 	path := t.TempDir()
 	old := open(t, local.Options{Store: opened(t, path)})
 	for _, later := range []time.Duration{10*365*24*time.Hour - 30*24*time.Hour, 11 * 365 * 24 * time.Hour} {
@@ -185,7 +192,7 @@ func TestIssue_ReplacesAnAuthorityThatExpiresWhileItRuns(t *testing.T) {
 	assert.Equal(t, i.Root(), written)
 }
 
-func TestOpen_WritesTheRootForEverybodyToReadAndSaysWhere(t *testing.T) {
+func TestAuthority_HasItsRootWrittenForEverybodyToRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "deep", "root.pem")
 	path := t.TempDir()
 	var log bytes.Buffer

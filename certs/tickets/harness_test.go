@@ -21,9 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/tickets"
 	"github.com/tricot-proxy/tricot/providers/consul/consultest"
@@ -38,16 +38,26 @@ func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 // versions are those of TLS that are spoken.
 var versions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
 
+// overTLS tests something with each version, at the same time.
+func overTLS(t *testing.T, test func(t *testing.T, version uint16)) {
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, version)
+		})
+	}
+}
+
 // A cluster is instances that have the certificates and the clock in common, and perhaps a store.
 type cluster struct {
 	t     testing.TB
 	certs *certificates
-	log   *logbook
+	log   *certstest.Logbook
 	ahead atomic.Int64 // by how much the clock of all instances is ahead of the machine's
 }
 
 func newCluster(t testing.TB) *cluster {
-	return &cluster{t: t, certs: newCertificates(t, "app.example.com"), log: &logbook{}}
+	return &cluster{t: t, certs: newCertificates(t, "app.example.com"), log: &certstest.Logbook{}}
 }
 
 func (c *cluster) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
@@ -81,7 +91,7 @@ func (c *cluster) idle(s store.Store, off time.Duration) *instance {
 func (c *cluster) begin(s store.Store, off time.Duration) *instance {
 	c.t.Helper()
 	i := c.idle(s, off)
-	i.stop = run(c.t, i.keys.Run)
+	i.stop = certstest.Run(c.t, i.keys.Run)
 	return i
 }
 
@@ -100,19 +110,6 @@ func (i *instance) awaitReady() {
 	case <-time.After(patience):
 		require.Fail(i.t, "the keys do not become ready")
 	}
-}
-
-// run runs something until the test ends or it is stopped, and holds it to return then.
-func run(t testing.TB, f func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		assert.NoError(t, <-ended)
-	})
-	t.Cleanup(stop)
-	return stop
 }
 
 // A client has the session of its last connection, whatever that was to, and offers it at the next one.
@@ -192,16 +189,6 @@ func (s *sender) run() {
 	}
 }
 
-// eventually waits in a way that works in a synctest bubble too.
-func eventually(t testing.TB, holds func() bool, message ...any) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); <-time.After(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			require.Fail(t, "it did not come true", message...)
-		}
-	}
-}
-
 // certificates are those that are served, by name.
 type certificates struct{ byName sync.Map }
 
@@ -268,23 +255,3 @@ func put(t testing.TB, s store.Store, value string) {
 		require.ErrorIs(t, err, store.ErrConflict)
 	}
 }
-
-// A logbook keeps what was logged.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logbook) count(text string) int { return strings.Count(l.String(), text) }

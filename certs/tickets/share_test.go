@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/consul"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
@@ -103,7 +104,7 @@ func TestKeys_AClientResumesAtEachInstanceForADay(t *testing.T) {
 
 		c.pass(14 * time.Hour)
 		late := c.start(open()) // which sees that the next key is due
-		eventually(t, func() bool { return len(inStore(t, open())) == 3 }, "there is no further key")
+		certstest.Eventually(t, func() bool { return len(inStore(t, open())) == 3 }, "there is no further key")
 		for secret, from := range before {
 			assert.Equal(t, from, inStore(t, open())[secret], "it changed")
 		}
@@ -121,7 +122,7 @@ func TestKeys_AClientResumesAtEachInstanceForADay(t *testing.T) {
 
 		c.pass(24 * time.Hour) // the key of the clients is 38 hours old
 		again := c.start(open())
-		eventually(t, func() bool { return !b.resumes(clients["TLS 1.3"]) }, "the key has no end")
+		certstest.Eventually(t, func() bool { return !b.resumes(clients["TLS 1.3"]) }, "the key has no end")
 		for name, version := range versions {
 			assert.False(t, b.resumes(clients[name]), name)
 			assert.False(t, again.resumes(clients[name]), name)
@@ -146,7 +147,7 @@ func TestKeys_OfInstancesThatStartAtOnceAreTheSame(t *testing.T) {
 			i.awaitReady()
 		}
 		assert.Len(t, inStore(t, open()), 2)
-		eventually(t, func() bool { return c.log.count("session ticket keys renewed") == 1 }, "one of them says so")
+		certstest.Eventually(t, func() bool { return c.log.Count("session ticket keys renewed") == 1 }, "one of them says so")
 		for _, giver := range all {
 			visitor := giver.visitor(0)
 			for _, taker := range all {
@@ -158,7 +159,7 @@ func TestKeys_OfInstancesThatStartAtOnceAreTheSame(t *testing.T) {
 		for range 6 {
 			c.begin(open(), 0)
 		}
-		eventually(t, func() bool { return len(inStore(t, open())) == 3 }, "there is no further key")
+		certstest.Eventually(t, func() bool { return len(inStore(t, open())) == 3 }, "there is no further key")
 	})
 }
 
@@ -191,7 +192,7 @@ func TestKeys_ThatAreSealedWithAnotherKeyAreLeftAlone(t *testing.T) {
 			visitor := apart.visitor(tls13)
 			assert.True(t, apart.resumes(visitor))
 			assert.False(t, sees.resumes(visitor))
-			assert.Equal(t, 1, blind.log.count("cannot be shared"))
+			assert.Equal(t, 1, blind.log.Count("cannot be shared"))
 			assert.Contains(t, blind.log.String(), "encryption key")
 			after, err := os.ReadFile(filepath.Join(at, tickets.Key))
 			require.NoError(t, err)
@@ -213,5 +214,5 @@ func TestKeys_ThatAreSealedAndDamagedAreReplaced(t *testing.T) {
 
 	a, b := c.start(seal(t, openDir(t, at), 1)), c.start(seal(t, openDir(t, at), 1))
 	assert.True(t, b.resumes(a.visitor(tls13)))
-	assert.Equal(t, 1, c.log.count("damaged and will be replaced"))
+	assert.Equal(t, 1, c.log.Count("damaged and will be replaced"))
 }

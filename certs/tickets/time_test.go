@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/tickets"
 )
 
@@ -61,7 +62,7 @@ func TestKeys_NoTicketIsRefusedWithinADayNorTakenAfterADayAndAHalf(t *testing.T)
 					}
 					sleep(time.Hour + 7*time.Second)
 				}
-				assert.Zero(t, c.log.count("WARN")+c.log.count("ERROR"), c.log)
+				assert.Zero(t, c.log.Count("WARN")+c.log.Count("ERROR"), c.log)
 			})
 		})
 	}
@@ -75,7 +76,7 @@ func TestKeys_AreRenewedByOneOfManyInstances(t *testing.T) {
 		}
 		sleep(3*24*time.Hour + 2*time.Hour)
 		assert.Equal(t, 1+6, m.written(t), "the first keys, and one each half a day")
-		assert.Equal(t, 1+6, c.log.count("session ticket keys renewed"))
+		assert.Equal(t, 1+6, c.log.Count("session ticket keys renewed"))
 		assert.Len(t, inStore(t, m.open()), 4, "those that still open, and the next one")
 	})
 }
@@ -101,8 +102,8 @@ func TestKeys_ThatAreKnownServeWhileTheStoreIsAway(t *testing.T) {
 		assert.True(t, b.resumes(left), "these are good for a day too")
 		sleep(13 * time.Hour)
 		assert.False(t, b.resumes(left), "and have an end")
-		assert.Equal(t, 1, c.log.count("cannot be shared"), c.log)
-		assert.Zero(t, c.log.count("shared again"))
+		assert.Equal(t, 1, c.log.Count("cannot be shared"), c.log)
+		assert.Zero(t, c.log.Count("shared again"))
 
 		left = b.visitor(tls13)
 		cutOff.cut(false)
@@ -110,8 +111,8 @@ func TestKeys_ThatAreKnownServeWhileTheStoreIsAway(t *testing.T) {
 		assert.True(t, a.resumes(b.visitor(tls13)))
 		assert.True(t, b.resumes(a.visitor(tls13)))
 		assert.True(t, b.resumes(left), "what it gave out meanwhile")
-		assert.Equal(t, 1, c.log.count("shared again"))
-		assert.Equal(t, 1, c.log.count("cannot be shared"))
+		assert.Equal(t, 1, c.log.Count("shared again"))
+		assert.Equal(t, 1, c.log.Count("cannot be shared"))
 	})
 }
 
@@ -123,7 +124,7 @@ func TestKeys_AStartWaitsForNoStore(t *testing.T) {
 		idle := c.idle(s, 0)
 		assert.True(t, idle.resumes(idle.visitor(tls13)), "before it runs")
 		visitor := idle.visitor(tls13)
-		run(t, idle.keys.Run)
+		certstest.Run(t, idle.keys.Run)
 		sleep(time.Minute)
 		assert.True(t, idle.resumes(visitor), "after that")
 		select {
@@ -135,7 +136,7 @@ func TestKeys_AStartWaitsForNoStore(t *testing.T) {
 		idle.awaitReady()
 		assert.True(t, idle.resumes(visitor))
 		assert.True(t, idle.resumes(c.start(m.open()).visitor(tls13)))
-		assert.Zero(t, c.log.count("ERROR"), c.log)
+		assert.Zero(t, c.log.Count("ERROR"), c.log)
 	})
 }
 
@@ -156,7 +157,7 @@ func TestKeys_ARecordThatIsDamagedIsReplacedAndNoSessionIsLost(t *testing.T) {
 				sleep(2 * time.Minute)
 				assert.Equal(t, before, inStore(t, m.open()))
 				assert.True(t, b.resumes(visitor))
-				damaged := c.log.count("damaged and will be replaced")
+				damaged := c.log.Count("damaged and will be replaced")
 				assert.True(t, damaged == 1 || damaged == 2, "once for each instance that saw it: %s", c.log)
 				assert.NotContains(t, c.log.String(), secret)
 
@@ -196,17 +197,17 @@ func TestKeys_OfAClockThatIsYearsAheadAreReplaced(t *testing.T) {
 		wrong := c.begin(m.open(), 20*365*24*time.Hour)
 		sleep(time.Second)
 		wrong.stop()
-		c.log = &logbook{}
+		c.log = &certstest.Logbook{}
 		a, b := c.start(m.open()), c.start(m.open())
 		sleep(2 * time.Minute)
 		assert.True(t, b.resumes(a.visitor(tls13)))
 		for _, from := range inStore(t, m.open()) {
 			assert.Less(t, time.Until(from), 24*time.Hour)
 		}
-		assert.NotZero(t, c.log.count("clock that is wrong"))
-		assert.LessOrEqual(t, c.log.count("made by a clock that is wrong,"), 2, "once for each instance")
+		assert.NotZero(t, c.log.Count("clock that is wrong"))
+		assert.LessOrEqual(t, c.log.Count("made by a clock that is wrong,"), 2, "once for each instance")
 		sleep(2 * time.Hour)
-		assert.Equal(t, c.log.count("was made by a clock that is wrong"), c.log.count("no longer made by a clock that is wrong"))
+		assert.Equal(t, c.log.Count("was made by a clock that is wrong"), c.log.Count("no longer made by a clock that is wrong"))
 
 		// It comes back, and they cannot agree: that costs little, and no handshake.
 		wrong = c.begin(m.open(), 20*365*24*time.Hour)
@@ -215,7 +216,7 @@ func TestKeys_OfAClockThatIsYearsAheadAreReplaced(t *testing.T) {
 		assert.LessOrEqual(t, m.written(t)-before, 2*60+2, "not more than one write a minute for each side")
 		assert.True(t, a.resumes(a.visitor(tls13)))
 		assert.True(t, wrong.resumes(wrong.visitor(tls13)))
-		assert.LessOrEqual(t, c.log.count("was made by a clock that is wrong"), 4)
+		assert.LessOrEqual(t, c.log.Count("was made by a clock that is wrong"), 4)
 	})
 }
 

@@ -36,12 +36,12 @@ func New() func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			state, w, r := pipeline.Enter(w, r)
 			x := pool.Get().(*response)
-			x.ResponseWriter, x.state, x.begun = w, state, false
+			x.state = state
+			x.Begin(w, x)
 			next.ServeHTTP(x, r)
-			// A handler that wrote nothing leaves the head to the server, which sends it after this.
-			x.begin()
+			x.End()
 			// Not after a panic: then nobody knows who still holds it.
-			x.ResponseWriter, x.state = nil, nil
+			x.state = nil
 			pool.Put(x)
 		})
 	}
@@ -49,20 +49,15 @@ func New() func(next http.Handler) http.Handler {
 
 // response sets the headers just before the head of the response goes out.
 type response struct {
-	http.ResponseWriter
+	pipeline.HeadWriter
 	state *pipeline.State
-	begun bool
 }
 
-func (x *response) begin() {
-	if x.begun {
-		return
-	}
-	x.begun = true
+// SetHead implements [pipeline.HeadSetter].
+func (x *response) SetHead(header http.Header) {
 	if x.state.Answered.IsZero() || x.state.Backend == nil {
 		return
 	}
-	header := x.ResponseWriter.Header()
 	for _, h := range x.state.Backend.Headers {
 		values := h.Values
 		if h.Name == "Vary" && pipeline.HasToken(header["Vary"], encoding) &&
@@ -72,26 +67,3 @@ func (x *response) begin() {
 		header[h.Name] = values
 	}
 }
-
-func (x *response) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		x.begin()
-	}
-	x.ResponseWriter.WriteHeader(status)
-}
-
-func (x *response) Write(p []byte) (int, error) {
-	x.begin()
-	return x.ResponseWriter.Write(p)
-}
-
-// Flush serves code that looks for an http.Flusher; a [http.ResponseController] finds FlushError.
-func (x *response) Flush() { _ = x.FlushError() }
-
-func (x *response) FlushError() error {
-	x.begin()
-	return http.NewResponseController(x.ResponseWriter).Flush()
-}
-
-// Unwrap lets a [http.ResponseController] reach deadlines, full duplex and Hijack.
-func (x *response) Unwrap() http.ResponseWriter { return x.ResponseWriter }

@@ -83,11 +83,12 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state.RequestID = values[0]
 
 	x := s.responses.Get().(*response)
-	x.ResponseWriter, x.values, x.begun = w, values, false
+	x.values = values
+	x.Begin(w, x)
 	s.next.ServeHTTP(x, r)
-	x.begin() // a handler that wrote nothing leaves the head to the server, which sends it after this
+	x.End()
 	// Not after a panic: then nobody knows who still holds it.
-	x.ResponseWriter, x.values = nil, nil
+	x.values = nil
 	s.responses.Put(x)
 }
 

@@ -13,16 +13,21 @@ const (
 )
 
 // RequestLength says how long a request's content is: bytes, 0 where it has none, or [Chunked] (RFC 9112, section 6.3).
-// minor is that of its version. The error is a [*SyntaxError], or a [*CodingError].
+// minor is that of its version. The error is a [*SyntaxError] or a [CodingError].
 func RequestLength(header http.Header, minor int) (int64, error) {
 	return length(header["Content-Length"], header["Transfer-Encoding"], minor, 0)
 }
 
-// ResponseLength says how long the content of a final response is that answers a request with this method: bytes, 0
-// where it has none, [Chunked] or [UntilClose]. The fields are checked where they do not count, too: in the answer to
-// HEAD, and in a 204 or 304. The error is a [*SyntaxError] or a [*CodingError].
-func ResponseLength(method string, status int, header http.Header, minor int) (int64, error) {
-	return ContentLength(method, status, minor, header["Content-Length"], header["Transfer-Encoding"])
+// ContentLength says how long the content of a final response is that answers a request with this method: bytes, 0 where
+// it has none, [Chunked] or [UntilClose] (RFC 9112, section 6.3). Lengths and codings are the values of all its
+// Content-Length and of all its Transfer-Encoding fields. They are checked where they do not count, too: in the answer to
+// HEAD, and in a 204 or 304. The error is a [*SyntaxError] or a [CodingError].
+func ContentLength(method string, status, minor int, lengths, codings []string) (int64, error) {
+	n, err := length(lengths, codings, minor, UntilClose)
+	if method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+		n = 0
+	}
+	return n, err
 }
 
 // A CodingError says that content has a transfer coding besides or in place of "chunked", which nobody asked for (RFC

@@ -153,7 +153,7 @@ func TestLength_FollowsTheFieldsOrRefusesThem(t *testing.T) {
 		}
 		require.NoError(t, err)
 		request, err := http1.RequestLength(header, c.minor)
-		response, err2 := http1.ResponseLength(http.MethodGet, 200, header, c.minor)
+		response, err2 := http1.ContentLength(http.MethodGet, 200, c.minor, header["Content-Length"], header["Transfer-Encoding"])
 		if c.err != "" {
 			assert.EqualError(t, err, c.err, "%q", c.fields)
 			assert.EqualError(t, err2, c.err, "%q", c.fields)
@@ -166,19 +166,28 @@ func TestLength_FollowsTheFieldsOrRefusesThem(t *testing.T) {
 	}
 }
 
-func TestResponseLength_IsNothingWhereAResponseHasNoContent(t *testing.T) {
-	header := http.Header{"Content-Length": {"5"}}
+func TestContentLength_IsNothingWhereAResponseHasNoContent(t *testing.T) {
 	for _, c := range []struct {
 		method string
 		status int
 		want   int64
 	}{{"HEAD", 200, 0}, {"GET", 204, 0}, {"GET", 304, 0}, {"GET", 200, 5}, {"POST", 404, 5}} {
-		n, err := http1.ResponseLength(c.method, c.status, header, 1)
+		n, err := http1.ContentLength(c.method, c.status, 1, []string{"5"}, nil)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, n, "%s %d", c.method, c.status)
 	}
-	_, err := http1.ResponseLength("HEAD", 200, http.Header{"Content-Length": {"5", "5"}}, 1)
-	assert.Error(t, err)
+}
+
+func TestContentLength_ChecksTheFieldsWhereTheyDoNotCountToo(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		status int
+	}{{"HEAD", 200}, {"GET", 204}, {"GET", 304}} {
+		_, err := http1.ContentLength(c.method, c.status, 1, []string{"5", "5"}, nil)
+		assert.ErrorAs(t, err, new(*http1.SyntaxError), "%s %d", c.method, c.status)
+		_, err = http1.ContentLength(c.method, c.status, 1, nil, []string{"gzip"})
+		assert.ErrorAs(t, err, new(http1.CodingError), "%s %d", c.method, c.status)
+	}
 }
 
 func readChunked(from io.Reader, size int) (content string, trailer http.Header, rest string, err error) {

@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"net/http"
-	"strings"
-)
+import "strings"
 
 // A Field is one field line: its name in canonical form, and its value without the white space around it.
 type Field struct{ Name, Value string }
@@ -56,14 +53,4 @@ func ParseStatusLine(line string) (minor, status int, err error) {
 		return 0, 0, malformed("malformed status line: a control character in the reason")
 	}
 	return int(line[len(version)] - '0'), status, nil
-}
-
-// ContentLength is [ResponseLength] for fields that are in no header: the values of all Content-Length and of all
-// Transfer-Encoding fields.
-func ContentLength(method string, status, minor int, lengths, codings []string) (int64, error) {
-	n, err := length(lengths, codings, minor, UntilClose)
-	if method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
-		n = 0
-	}
-	return n, err
 }

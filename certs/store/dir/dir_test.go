@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 	"github.com/tricot-proxy/tricot/certs/store/storetest"
@@ -193,10 +194,10 @@ func TestOpen_RefusesOptionsThatMakeNoSense(t *testing.T) {
 func TestOpen_ClosesItsOwnDirectoryToOthersAndRefusesAForeignOne(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.Mkdir(empty, 0o755))
-	log := &logbook{}
+	log := &certstest.Logbook{}
 	openLogged(t, empty, log)
 	assert.Equal(t, os.FileMode(0o700), mode(t, empty))
-	assert.Equal(t, 1, log.count("open to other users"))
+	assert.Equal(t, 1, log.Count("open to other users"))
 
 	require.NoError(t, os.Chmod(empty, 0o750)) // it is a store by now
 	open(t, empty)
@@ -218,7 +219,7 @@ func TestOpen_ClosesItsOwnDirectoryToOthersAndRefusesAForeignOne(t *testing.T) {
 
 func TestStore_ClosesFilesAndDirectoriesThatAreOpenToOthers(t *testing.T) {
 	path := t.TempDir()
-	log := &logbook{}
+	log := &certstest.Logbook{}
 	s := openLogged(t, path, log)
 	for _, read := range map[string]func(){
 		"Load":   func() { _, err := s.Load(t.Context(), "certs/a"); assert.NoError(t, err) },
@@ -230,7 +231,7 @@ func TestStore_ClosesFilesAndDirectoriesThatAreOpenToOthers(t *testing.T) {
 		assert.Equal(t, os.FileMode(0o600), mode(t, filepath.Join(path, "certs/a")))
 		assert.Equal(t, os.FileMode(0o700), mode(t, filepath.Join(path, "certs")))
 	}
-	assert.Equal(t, 5, log.count("open to other users"), "the directory itself, then each of the two twice")
+	assert.Equal(t, 5, log.Count("open to other users"), "the directory itself, then each of the two twice")
 }
 
 func TestStore_FollowsNoSymbolicLinkAndReadsNothingButFiles(t *testing.T) {
@@ -280,27 +281,9 @@ func TestStore_SaysThatItsDirectoryIsGoneRatherThanThatThereIsNothing(t *testing
 	assert.NoDirExists(t, path, "it is not made anew")
 }
 
-func openLogged(t *testing.T, path string, log *logbook) *dir.Store {
+func openLogged(t *testing.T, path string, log *certstest.Logbook) *dir.Store {
 	t.Helper()
 	s, err := dir.Open(dir.Options{Dir: path, Poll: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
 	return s
-}
-
-// A logbook keeps what was logged.
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
 }

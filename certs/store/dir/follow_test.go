@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 )
@@ -65,7 +66,7 @@ func TestFollow_KeepsQuietWhileTheDirectoryIsAwayAndGoesOnWhenItIsBack(t *testin
 	for name, away := range map[string]string{"the whole store": ".", "the prefix, a file in its place": "certs"} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state")
-			log := &logbook{}
+			log := &certstest.Logbook{}
 			s := openLogged(t, path, log)
 			save(t, s, "certs/a", "1")
 			f := follow(t, s)
@@ -82,7 +83,7 @@ func TestFollow_KeepsQuietWhileTheDirectoryIsAwayAndGoesOnWhenItIsBack(t *testin
 				// Between the two steps the prefix is not there, which is well; so this is what comes last.
 				write(t, moved, "", 0o600)
 			}
-			require.Eventually(t, func() bool { return log.count("cannot be read") == 1 }, 30*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return log.Count("cannot be read") == 1 }, 30*time.Second, 5*time.Millisecond)
 			lines, calls := f.state()
 			if away == "." {
 				assert.Equal(t, "a=1", lines)
@@ -92,15 +93,15 @@ func TestFollow_KeepsQuietWhileTheDirectoryIsAwayAndGoesOnWhenItIsBack(t *testin
 			require.NoError(t, os.RemoveAll(moved))
 			require.NoError(t, os.Rename(aside, moved))
 			f.await(t, "a=1 b=2")
-			assert.Equal(t, 1, log.count("cannot be read;"))
-			assert.Equal(t, 1, log.count("can be read again"))
+			assert.Equal(t, 1, log.Count("cannot be read;"))
+			assert.Equal(t, 1, log.Count("can be read again"))
 		})
 	}
 }
 
 func TestFollow_OneFileThatCannotBeUsedHoldsUpNoOther(t *testing.T) {
 	path := t.TempDir()
-	log := &logbook{}
+	log := &certstest.Logbook{}
 	s := openLogged(t, path, log)
 	save(t, s, "certs/a", "1")
 	require.NoError(t, os.Symlink("a", filepath.Join(path, "certs/b")))
@@ -108,12 +109,12 @@ func TestFollow_OneFileThatCannotBeUsedHoldsUpNoOther(t *testing.T) {
 	f.await(t, "a=1")
 	save(t, s, "certs/c", "1")
 	f.await(t, "a=1 c=1")
-	assert.Equal(t, 1, log.count("cannot be used"))
+	assert.Equal(t, 1, log.Count("cannot be used"))
 	require.NoError(t, os.Remove(filepath.Join(path, "certs/b")))
-	require.Eventually(t, func() bool { return log.count("no longer in the way") == 1 }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return log.Count("no longer in the way") == 1 }, 30*time.Second, 5*time.Millisecond)
 	save(t, s, "certs/b", "1")
 	f.await(t, "a=1 b=1 c=1")
-	assert.Equal(t, 1, log.count("cannot be used"))
+	assert.Equal(t, 1, log.Count("cannot be used"))
 }
 
 func TestFollow_SeesAFileThatWasOverwrittenInPlace(t *testing.T) {

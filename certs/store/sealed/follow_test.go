@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 )
 
@@ -34,7 +35,7 @@ func TestFollow_TellsOfARecordThatDoesNotOpenWhyThatIs(t *testing.T) {
 }
 
 func TestFollow_LogsOnceThatARecordDoesNotOpenAndOnceThatItDoes(t *testing.T) {
-	log := &logbook{}
+	log := &certstest.Logbook{}
 	inner := openDir(t, t.TempDir())
 	mine, theirs := wrapLogged(t, inner, log, key(t, 'a')), wrap(t, inner, key(t, 'b'))
 	both := wrap(t, inner, key(t, 'a'), key(t, 'b'))
@@ -49,21 +50,21 @@ func TestFollow_LogsOnceThatARecordDoesNotOpenAndOnceThatItDoes(t *testing.T) {
 	change(theirs, "certs/a", "secret")
 	change(mine, "certs/b", "secret")
 	change(theirs, "certs/a", "secret again")
-	assert.Equal(t, 1, log.count(began), log)
-	assert.Equal(t, 1, log.count("level=ERROR"), log)
-	assert.Equal(t, 1, log.count(key(t, 'b').ID()), log)
+	assert.Equal(t, 1, log.Count(began), log)
+	assert.Equal(t, 1, log.Count("level=ERROR"), log)
+	assert.Equal(t, 1, log.Count(key(t, 'b').ID()), log)
 	change(both, "certs/a", "secret")
-	assert.Equal(t, 1, log.count(ended), log)
+	assert.Equal(t, 1, log.Count(ended), log)
 	change(mine, "certs/a", "secret")
-	assert.Equal(t, 1, log.count(ended), log)
+	assert.Equal(t, 1, log.Count(ended), log)
 
 	require.NoError(t, inner.Delete(t.Context(), "certs/a"))
 	next(t, told)
 	change(theirs, "certs/a", "secret")
-	assert.Equal(t, 2, log.count(began), log)
+	assert.Equal(t, 2, log.Count(began), log)
 	require.NoError(t, theirs.Delete(t.Context(), "certs/a"))
 	next(t, told)
-	assert.Equal(t, 2, log.count(ended), log)
+	assert.Equal(t, 2, log.Count(ended), log)
 	assert.NotContains(t, log.String(), "secret")
 }
 
@@ -76,9 +77,9 @@ func TestFollow_TellsWithinASecondOfARecordThatIsSealedAnew(t *testing.T) {
 		assert.NotEqual(t, "one", string(next(t, told)[0].Value))
 		changing := wrap(t, inner, key(t, 'b'), key(t, 'a'))
 		begin := time.Now()
-		copied, err := store.Copy(t.Context(), changing, changing, "certs/")
+		written, err := rewrite(t, changing, changing, "certs/")
 		require.NoError(t, err)
-		assert.Equal(t, 1, copied)
+		assert.Equal(t, 1, written)
 		assert.Equal(t, "one", string(next(t, told)[0].Value))
 		assert.Less(t, time.Since(begin), time.Second)
 	})

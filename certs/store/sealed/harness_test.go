@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
 	"github.com/tricot-proxy/tricot/certs/store/sealed"
@@ -42,7 +41,7 @@ func wrap(t testing.TB, inner store.Store, keys ...sealed.Key) *sealed.Store {
 	return wrapLogged(t, inner, nil, keys...)
 }
 
-func wrapLogged(t testing.TB, inner store.Store, log *logbook, keys ...sealed.Key) *sealed.Store {
+func wrapLogged(t testing.TB, inner store.Store, log *certstest.Logbook, keys ...sealed.Key) *sealed.Store {
 	t.Helper()
 	var logger *slog.Logger
 	if log != nil {
@@ -71,10 +70,35 @@ func load(t testing.TB, s store.Store, key string) string {
 	return string(record.Value)
 }
 
+// rewrite copies what is below some prefixes, each record with the version that is there already, and gives how many it
+// wrote. Both stores may be the same place, which then has every record written anew.
+func rewrite(t testing.TB, from, to store.Store, prefixes ...string) (written int, err error) {
+	t.Helper()
+	for _, prefix := range prefixes {
+		records, err := store.List(t.Context(), from, prefix)
+		require.NoError(t, err)
+		for _, record := range records {
+			if record.Err != nil {
+				return written, record.Err
+			}
+			there, err := to.Load(t.Context(), record.Key)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return written, err
+			}
+			record.Version = there.Version
+			if _, err = to.Save(t.Context(), record); err != nil {
+				return written, err
+			}
+			written++
+		}
+	}
+	return written, nil
+}
+
 // follow starts a Follow that ends with the test, and gives what it tells.
 func follow(t testing.TB, s store.Store, prefix string) <-chan []store.Record {
 	told := make(chan []store.Record, 1000)
-	run(t, func(ctx context.Context) error {
+	certstest.Run(t, func(ctx context.Context) error {
 		return s.Follow(ctx, prefix, func(records []store.Record) { told <- records })
 	})
 	return told
@@ -90,36 +114,3 @@ func next(t testing.TB, told <-chan []store.Record) []store.Record {
 		return nil
 	}
 }
-
-// run runs something until the test ends, and holds it to return then.
-func run(t testing.TB, f func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		assert.NoError(t, <-ended)
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
-// A logbook keeps what was logged.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logbook) count(text string) int { return strings.Count(l.String(), text) }

@@ -2,11 +2,7 @@ package sealed_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
-	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/certs"
+	"github.com/tricot-proxy/tricot/certs/certstest"
 	"github.com/tricot-proxy/tricot/certs/local"
 	"github.com/tricot-proxy/tricot/certs/store"
 	"github.com/tricot-proxy/tricot/certs/store/dir"
@@ -24,36 +21,11 @@ import (
 
 const host = "app.example.com"
 
-// An issuer is the local one, with a list of what it was asked for. Its authority is in a store of its own.
-type issuer struct {
-	*local.Issuer
-	mu    sync.Mutex
-	asked []string
-}
-
-func newIssuer(t *testing.T) *issuer {
-	authority, err := local.Open(t.Context(), local.Options{Store: openDir(t, t.TempDir()), Host: "test"})
-	require.NoError(t, err)
-	return &issuer{Issuer: authority}
-}
-
-func (i *issuer) Issue(ctx context.Context, name string) (certs.Pair, error) {
-	i.mu.Lock()
-	i.asked = append(i.asked, name)
-	i.mu.Unlock()
-	return i.Issuer.Issue(ctx, name)
-}
-
-func (i *issuer) count(name string) int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	count := 0
-	for _, asked := range i.asked {
-		if asked == name {
-			count++
-		}
+// newIssuer makes one whose authority is in a store of its own.
+func newIssuer(t *testing.T) *certstest.Issuer {
+	return &certstest.Issuer{
+		Issuer: certstest.Authority(t, local.Options{Store: openDir(t, t.TempDir()), Host: "test"}),
 	}
-	return count
 }
 
 // simulatedDir looks for changes as seldom as it may: for a bubble, where hours pass.
@@ -78,7 +50,7 @@ func (c *counted) Load(ctx context.Context, key string) (store.Record, error) {
 }
 
 // keeper makes one that runs until it is stopped or the test ends.
-func keeper(t *testing.T, s store.Store, i certs.Issuer, log *logbook, hosts ...string) (k *certs.Keeper, stop func()) {
+func keeper(t *testing.T, s store.Store, i certs.Issuer, log *certstest.Logbook, hosts ...string) (k *certs.Keeper, stop func()) {
 	t.Helper()
 	k, err := certs.New(certs.Options{Store: s, Issuer: i, Log: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
@@ -87,48 +59,17 @@ func keeper(t *testing.T, s store.Store, i certs.Issuer, log *logbook, hosts ...
 		wanted = append(wanted, certs.Wanted{Host: host})
 	}
 	k.Want(wanted)
-	stop = run(t, k.Run)
+	stop = certstest.Run(t, k.Run)
 	<-k.Ready()
 	return k, stop
-}
-
-// served gives what a client that asks for a name is shown, and whether the issuer made that.
-func served(t *testing.T, k *certs.Keeper, i *issuer, name string) (*x509.Certificate, bool) {
-	t.Helper()
-	near, far := net.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = tls.Server(far, &tls.Config{GetCertificate: k.GetCertificate}).Handshake()
-		_ = far.Close()
-	}()
-	defer func() { <-done }()
-	defer near.Close()
-	client := tls.Client(near, &tls.Config{ServerName: name, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
-	require.NoError(t, client.Handshake())
-	leaf := client.ConnectionState().PeerCertificates[0]
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(i.Root())
-	_, err := leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: time.Now()})
-	return leaf, err == nil
-}
-
-func await(t *testing.T, k *certs.Keeper, i *issuer, name string) *x509.Certificate {
-	t.Helper()
-	for end := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
-		if leaf, ours := served(t, k, i, name); ours {
-			return leaf
-		}
-		require.True(t, time.Now().Before(end), "no certificate for %s", name)
-	}
 }
 
 func TestKeeper_SealsWhatItGets(t *testing.T) {
 	path := t.TempDir()
 	i := newIssuer(t)
 	s := wrap(t, openDir(t, path), key(t, 'a'))
-	k, _ := keeper(t, s, i, &logbook{}, host)
-	await(t, k, i, host)
+	k, _ := keeper(t, s, i, &certstest.Logbook{}, host)
+	i.Await(t, k, host)
 	assert.NotContains(t, load(t, openDir(t, path), "certs/"+host), "PRIVATE KEY")
 	assert.Contains(t, load(t, s, "certs/"+host), "PRIVATE KEY")
 }
@@ -137,34 +78,34 @@ func TestKeeper_WithoutTheRightKeyNeverAsksTheIssuerAndTouchesNothing(t *testing
 	for name, keys := range map[string][]sealed.Key{"no key": nil, "another key": {key(t, 'b')}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				path, i, log := t.TempDir(), newIssuer(t), &logbook{}
-				right, stop := keeper(t, wrap(t, simulatedDir(t, path), key(t, 'a')), i, &logbook{}, host)
-				leaf := await(t, right, i, host)
+				path, i, log := t.TempDir(), newIssuer(t), &certstest.Logbook{}
+				right, stop := keeper(t, wrap(t, simulatedDir(t, path), key(t, 'a')), i, &certstest.Logbook{}, host)
+				leaf := i.Await(t, right, host)
 				stop()
 				inner := simulatedDir(t, path)
 				before := load(t, inner, "certs/"+host)
 
 				looks := &counted{Store: simulatedDir(t, path), key: "certs/" + host}
 				wrong, _ := keeper(t, wrapLogged(t, looks, log, keys...), i, log, host, "new.example.com")
-				await(t, wrong, i, "new.example.com") // one name holds up no other
+				i.Await(t, wrong, "new.example.com") // one name holds up no other
 				<-time.After(2 * time.Hour)
 				assert.Zero(t, looks.loads.Load(), "nothing is tried")
-				assert.Equal(t, 1, i.count(host), "asked by the one with the key")
+				assert.Equal(t, 1, i.Count(host), "asked by the one with the key")
 				assert.Equal(t, before, load(t, inner, "certs/"+host))
-				_, ours := served(t, wrong, i, host)
+				_, ours := i.Served(t, wrong, host)
 				assert.False(t, ours)
 				said := "the record certs/" + host + " is sealed with the encryption key " + key(t, 'a').ID()
-				assert.Equal(t, 1, log.count("a record of the certificate store cannot be opened"), log)
-				assert.Equal(t, 1, log.count("cannot be opened: it is neither served nor replaced"), log)
-				assert.Equal(t, 2, log.count(said), log)
-				assert.Zero(t, log.count("will be replaced"), log)
+				assert.Equal(t, 1, log.Count("a record of the certificate store cannot be opened"), log)
+				assert.Equal(t, 1, log.Count("cannot be opened: it is neither served nor replaced"), log)
+				assert.Equal(t, 2, log.Count(said), log)
+				assert.Zero(t, log.Count("will be replaced"), log)
 
 				// Somebody who has the key gives the record to those who have the other, or none.
-				_, err := store.Copy(t.Context(), wrap(t, inner, append(keys, key(t, 'a'))...), to(t, inner, keys), "certs/")
+				_, err := rewrite(t, wrap(t, inner, append(keys, key(t, 'a'))...), to(t, inner, keys), "certs/")
 				require.NoError(t, err)
-				assert.Equal(t, leaf.SerialNumber, await(t, wrong, i, host).SerialNumber)
-				assert.Equal(t, 1, i.count(host))
-				assert.Equal(t, 1, log.count("has its certificate after all"), log)
+				assert.Equal(t, leaf.SerialNumber, i.Await(t, wrong, host).SerialNumber)
+				assert.Equal(t, 1, i.Count(host))
+				assert.Equal(t, 1, log.Count("has its certificate after all"), log)
 			})
 		})
 	}
@@ -180,18 +121,18 @@ func to(t *testing.T, inner store.Store, keys []sealed.Key) store.Store {
 
 func TestKeeper_ServesWhatItHasWhenARecordIsSealedWithAKeyThatItHasNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		path, i, log := t.TempDir(), newIssuer(t), &logbook{}
+		path, i, log := t.TempDir(), newIssuer(t), &certstest.Logbook{}
 		k, _ := keeper(t, wrapLogged(t, simulatedDir(t, path), log, key(t, 'a')), i, log, host)
-		leaf := await(t, k, i, host)
+		leaf := i.Await(t, k, host)
 		both := wrap(t, simulatedDir(t, path), key(t, 'b'), key(t, 'a'))
-		_, err := store.Copy(t.Context(), both, both, "certs/")
+		_, err := rewrite(t, both, both, "certs/")
 		require.NoError(t, err)
 		<-time.After(10 * time.Minute)
-		assert.Equal(t, 1, log.count("a record of the certificate store cannot be opened"), log)
-		assert.Zero(t, log.count("will be replaced"), log)
-		still, _ := served(t, k, i, host)
+		assert.Equal(t, 1, log.Count("a record of the certificate store cannot be opened"), log)
+		assert.Zero(t, log.Count("will be replaced"), log)
+		still, _ := i.Served(t, k, host)
 		assert.Equal(t, leaf.SerialNumber, still.SerialNumber)
-		assert.Equal(t, 1, i.count(host))
+		assert.Equal(t, 1, i.Count(host))
 	})
 }
 
@@ -207,10 +148,10 @@ func TestKeeper_ReplacesADamagedRecord(t *testing.T) {
 	for name, running := range map[string]bool{"that it finds at its start": false, "that is damaged while it runs": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inner, i, log := simulatedDir(t, t.TempDir()), newIssuer(t), &logbook{}
+				inner, i, log := simulatedDir(t, t.TempDir()), newIssuer(t), &certstest.Logbook{}
 				s := wrap(t, inner, key(t, 'a'))
 				first, stop := keeper(t, s, i, log, host)
-				old := await(t, first, i, host)
+				old := i.Await(t, first, host)
 				if !running {
 					stop()
 				}
@@ -219,14 +160,14 @@ func TestKeeper_ReplacesADamagedRecord(t *testing.T) {
 					first, _ = keeper(t, s, i, log, host)
 				}
 				<-time.After(30 * time.Second)
-				leaf, ours := served(t, first, i, host)
+				leaf, ours := i.Served(t, first, host)
 				require.True(t, ours)
 				assert.NotEqual(t, old.SerialNumber, leaf.SerialNumber)
-				assert.Equal(t, 2, i.count(host))
+				assert.Equal(t, 2, i.Count(host))
 				assert.Contains(t, load(t, s, "certs/"+host), "PRIVATE KEY")
-				assert.Equal(t, 1, log.count("cannot be served and will be replaced"), log)
-				assert.Equal(t, 1, log.count("the sealed record certs/"+host+" is damaged"), log)
-				assert.Zero(t, log.count("no certificate can be had"), log)
+				assert.Equal(t, 1, log.Count("cannot be served and will be replaced"), log)
+				assert.Equal(t, 1, log.Count("the sealed record certs/"+host+" is damaged"), log)
+				assert.Zero(t, log.Count("no certificate can be had"), log)
 			})
 		})
 	}
@@ -240,16 +181,16 @@ func TestKeeper_TakesADamagedFailureForNoneAndReplacesIt(t *testing.T) {
 		require.NoError(t, err)
 		save(t, s, "failures/"+host, `{"attempts": 9, "last_error": "no", "next_try": "`+string(next)+`"}`)
 		damage(t, inner, "failures/"+host)
-		k, stop := keeper(t, s, wrongName{i}, &logbook{}, host)
+		k, stop := keeper(t, s, wrongName{i}, &certstest.Logbook{}, host)
 		<-time.After(time.Second)
 		assert.Contains(t, load(t, s, "failures/"+host), `"attempts":1`)
-		_, ours := served(t, k, i, host)
+		_, ours := i.Served(t, k, host)
 		assert.False(t, ours)
 		stop()
 
 		damage(t, inner, "failures/"+host)
-		k, _ = keeper(t, s, i, &logbook{}, host)
-		await(t, k, i, host)
+		k, _ = keeper(t, s, i, &certstest.Logbook{}, host)
+		i.Await(t, k, host)
 		<-time.After(time.Second)
 		_, err = s.Load(t.Context(), "failures/"+host)
 		assert.ErrorIs(t, err, store.ErrNotFound, "cleared away by the success")
@@ -257,22 +198,22 @@ func TestKeeper_TakesADamagedFailureForNoneAndReplacesIt(t *testing.T) {
 }
 
 // wrongName signs for another name than it was asked for.
-type wrongName struct{ *issuer }
+type wrongName struct{ *certstest.Issuer }
 
 func (w wrongName) Issue(ctx context.Context, _ string) (certs.Pair, error) {
-	return w.issuer.Issue(ctx, "wrong.example.com")
+	return w.Issuer.Issue(ctx, "wrong.example.com")
 }
 
 func TestKeeper_AsksForNothingWhereAFailureIsSealedWithAKeyThatItHasNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner, i, log := simulatedDir(t, t.TempDir()), newIssuer(t), &logbook{}
+		inner, i, log := simulatedDir(t, t.TempDir()), newIssuer(t), &certstest.Logbook{}
 		save(t, wrap(t, inner, key(t, 'a')), "failures/"+host, `{"attempts": 9, "last_error": "no"}`)
 		before := load(t, inner, "failures/"+host)
 		keeper(t, wrapLogged(t, inner, log, key(t, 'b')), i, log, host)
 		<-time.After(time.Hour)
-		assert.Zero(t, i.count(host))
+		assert.Zero(t, i.Count(host))
 		assert.Equal(t, before, load(t, inner, "failures/"+host))
-		assert.Equal(t, 1, log.count("no certificate can be had"), log)
+		assert.Equal(t, 1, log.Count("no certificate can be had"), log)
 	})
 }
 
@@ -300,16 +241,17 @@ func TestRenew_ReplacesADamagedRecordAndLeavesOneThatOthersHaveTheKeyOf(t *testi
 	assert.Contains(t, list[0].Problem, "is sealed with the encryption key "+key(t, 'a').ID())
 	assert.ErrorIs(t, renew(other), sealed.ErrSealed)
 	assert.Equal(t, before, load(t, inner, "certs/"+host))
-	assert.Equal(t, 2, i.count(host))
+	assert.Equal(t, 2, i.Count(host))
 }
 
 func TestLocalAuthority_IsNotReplacedByWhoHasNotItsKey(t *testing.T) {
 	inner := openDir(t, t.TempDir())
-	_, err := local.Open(t.Context(), local.Options{Store: wrap(t, inner, key(t, 'a'))})
-	require.NoError(t, err)
+	certstest.Authority(t, local.Options{Store: wrap(t, inner, key(t, 'a'))})
 	before := load(t, inner, local.Key)
 	for _, keys := range [][]sealed.Key{nil, {key(t, 'b')}} {
-		_, err := local.Open(t.Context(), local.Options{Store: wrap(t, inner, keys...)})
+		i, err := local.New(local.Options{Store: wrap(t, inner, keys...)})
+		require.NoError(t, err)
+		_, err = i.Issue(t.Context(), host)
 		assert.ErrorIs(t, err, sealed.ErrSealed)
 		assert.ErrorContains(t, err, key(t, 'a').ID())
 		assert.Equal(t, before, load(t, inner, local.Key))

@@ -3,9 +3,9 @@
 //
 // It needs one key or several: the first seals, and all open. A key is replaced in three steps, each on all instances
 // before the next, so that nobody meets a record that it cannot open: the new key is given after the old one; then
-// before it; then [store.Copy] from the store to itself writes all records again, and the old key can go.
-// (Certificates are written anew at their renewals too, but accounts and authorities never are.) The same Copy seals
-// what was there before sealing was.
+// before it; then each record is written again as it is (tricot certs reseal), and the old key can go.
+// (Certificates are written anew at their renewals too, but accounts and authorities never are.) That seals what was
+// there before sealing was, too.
 //
 // With no key nothing is sealed, and what others have sealed is left alone all the same. So every store is to be
 // wrapped, whether there are keys or not: to who looks into it without, a sealed record is a certificate that cannot
@@ -23,8 +23,8 @@
 // A record that is sealed with a key that is not given is touched by no method: Load, Save and Delete return
 // [ErrSealed], with which Follow tells it. To its readers it is there and unreadable, never missing: who would replace it
 // looks with Load first, and gets the error. As this holds with no key as well, sealing does not end by leaving the key
-// out. The way back is [store.Copy] from the store with its key: to another place, wrapped with
-// no key, or to the same place, not wrapped.
+// out. The way back is to load each record with its key, and to save it to another place, wrapped with no key, or to the
+// same place, not wrapped (tricot certs reseal --unseal).
 //
 // # A sealed record
 //

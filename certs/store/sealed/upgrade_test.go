@@ -44,7 +44,7 @@ func sealedWith(t *testing.T, inner store.Store, by sealed.Key) (count int) {
 	return count
 }
 
-func TestCopy_TakesAStoreToAnotherPlaceAndBackSealedAndNot(t *testing.T) {
+func TestStore_GoesToAnotherPlaceAndBackSealedAndNot(t *testing.T) {
 	a, b := key(t, 'a'), key(t, 'b')
 	for name, keys := range map[string][2][]sealed.Key{
 		"neither":       {nil, nil},
@@ -58,9 +58,9 @@ func TestCopy_TakesAStoreToAnotherPlaceAndBackSealedAndNot(t *testing.T) {
 			hereInner, thereInner := openDir(t, t.TempDir()), openDir(t, t.TempDir())
 			here, there := wrap(t, hereInner, keys[0]...), wrap(t, thereInner, keys[1]...)
 			fill(t, here)
-			copied, err := store.Copy(t.Context(), here, there, lasting...)
+			written, err := rewrite(t, here, there, lasting...)
 			require.NoError(t, err)
-			assert.Equal(t, len(plain), copied)
+			assert.Equal(t, len(plain), written)
 			holds(t, there)
 			for inner, keys := range map[store.Store][]sealed.Key{hereInner: keys[0], thereInner: keys[1]} {
 				if len(keys) == 0 {
@@ -72,7 +72,7 @@ func TestCopy_TakesAStoreToAnotherPlaceAndBackSealedAndNot(t *testing.T) {
 
 			// What has changed there in the meantime comes back.
 			save(t, there, "certs/app.example.com", "renewed")
-			_, err = store.Copy(t.Context(), there, here, lasting...)
+			_, err = rewrite(t, there, here, lasting...)
 			require.NoError(t, err)
 			assert.Equal(t, "renewed", load(t, here, "certs/app.example.com"))
 			assert.Equal(t, "account", load(t, here, "account/ca"))
@@ -80,45 +80,45 @@ func TestCopy_TakesAStoreToAnotherPlaceAndBackSealedAndNot(t *testing.T) {
 	}
 }
 
-func TestCopy_FromAStoreToItselfSealsEverythingWithTheFirstKey(t *testing.T) {
+func TestStore_WrittenAnewIsSealedWithTheFirstKeyAsAWhole(t *testing.T) {
 	a, b := key(t, 'a'), key(t, 'b')
 	inner := openDir(t, t.TempDir())
 	fill(t, inner)
 	for _, keys := range [][]sealed.Key{{a}, {b, a}, {a, b}} {
 		s := wrap(t, inner, keys...)
-		copied, err := store.Copy(t.Context(), s, s, lasting...)
+		written, err := rewrite(t, s, s, lasting...)
 		require.NoError(t, err)
-		assert.Equal(t, len(plain), copied)
+		assert.Equal(t, len(plain), written)
 		assert.Equal(t, len(plain), sealedWith(t, inner, keys[0]))
 		holds(t, wrap(t, inner, keys[0]))
 	}
 }
 
-func TestCopy_FromASealedStoreToWhatItIsAroundUnseals(t *testing.T) {
+func TestStore_WrittenToWhatItIsAroundIsUnsealed(t *testing.T) {
 	inner := openDir(t, t.TempDir())
 	s := wrap(t, inner, key(t, 'a'))
 	fill(t, s)
-	_, err := store.Copy(t.Context(), s, inner, lasting...)
+	_, err := rewrite(t, s, inner, lasting...)
 	require.NoError(t, err)
 	holds(t, inner)
 	holds(t, wrap(t, inner))
 }
 
-func TestCopy_WithoutTheRightKeyOnEitherSideReplacesNothing(t *testing.T) {
+func TestStore_WithoutTheRightKeyOnEitherSideReplacesNothing(t *testing.T) {
 	inner, elsewhere := openDir(t, t.TempDir()), openDir(t, t.TempDir())
 	fill(t, wrap(t, inner, key(t, 'a')))
 	for _, keys := range [][]sealed.Key{nil, {key(t, 'b')}} {
 		wrong := wrap(t, inner, keys...)
-		copied, err := store.Copy(t.Context(), wrong, elsewhere, "certs/")
+		written, err := rewrite(t, wrong, elsewhere, "certs/")
 		require.ErrorIs(t, err, sealed.ErrSealed)
 		assert.ErrorContains(t, err, "certs/app.example.com")
-		assert.Zero(t, copied)
+		assert.Zero(t, written)
 		_, err = elsewhere.Load(t.Context(), "certs/app.example.com")
 		assert.ErrorIs(t, err, store.ErrNotFound)
 
 		full := openDir(t, t.TempDir())
 		save(t, full, "certs/app.example.com", "theirs")
-		_, err = store.Copy(t.Context(), full, wrong, "certs/")
+		_, err = rewrite(t, full, wrong, "certs/")
 		require.ErrorIs(t, err, sealed.ErrSealed)
 		assert.Equal(t, len(plain), sealedWith(t, inner, key(t, 'a')))
 	}
