@@ -155,25 +155,23 @@ func shownTags(tags []string) []string {
 
 func (v *view) Routes() []admin.Route { return routesOf(v.router.Table()) }
 
-// routesOf gives the routes of a table, whose rules are sorted by them.
+// routesOf gives the routes of a table.
 func routesOf(table *route.Table) []admin.Route {
 	all := []admin.Route{}
-	var turns []*pipeline.Backend
-	for _, rule := range table.Rules() {
-		last := len(all) - 1
-		if last < 0 || all[last].Host != rule.Host || all[last].Path != rule.Path || all[last].Priority != rule.Priority {
-			all = append(all, admin.Route{Host: rule.Host, Path: rule.Path, Priority: rule.Priority})
-			last++
-			turns, _ = turnsIn(table.Route(rule))
+	for found, rules := range table.Routes() {
+		turns, _ := turnsIn(found)
+		shown := admin.Route{Host: found.Host, Path: found.Path, Priority: found.Priority}
+		for _, rule := range rules {
+			state := admin.Standby
+			switch {
+			case !rule.Healthy:
+				state = admin.Unhealthy
+			case slices.Contains(turns, rule.Backend):
+				state = admin.Serving
+			}
+			shown.Backends = append(shown.Backends, backendOf(rule, state))
 		}
-		state := admin.Standby
-		switch {
-		case !rule.Healthy:
-			state = admin.Unhealthy
-		case slices.Contains(turns, rule.Backend):
-			state = admin.Serving
-		}
-		all[last].Backends = append(all[last].Backends, backendOf(rule, state))
+		all = append(all, shown)
 	}
 	return all
 }

@@ -2,73 +2,113 @@ package route
 
 import (
 	"cmp"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tricot-proxy/tricot/pipeline"
-	"github.com/tricot-proxy/tricot/providers"
 	"github.com/tricot-proxy/tricot/providers/tag"
 )
-
-// backends keeps one [pipeline.Backend] for everything that can be told apart, so that those which know a backend by
-// its pointer (connection pools, health) know it again after a change elsewhere in the snapshot.
-type backends map[identity]*pipeline.Backend
 
 // identity is all that a backend is, as a map's key.
 type identity struct {
 	service, id, node, site, scheme, address string
-	// headers has one line for each: neither names nor values can have a line break.
+	// headers has one line for each value: neither names nor values can have a line break.
 	headers string
 }
 
-// healths keeps one [pipeline.Health] for each address that backends have: what works or not is the process there,
-// whatever the catalog says about it.
-type healths map[endpoint]*pipeline.Health
-
+// endpoint is what has a health: what works or not is the process there, whatever the catalog says about it.
 type endpoint struct{ scheme, address string }
 
-// backend gives the backend that an instance's rules lead to: the one that is there already, else the previous table's,
-// else a new one.
-func (t *Table) backend(
-	instance *providers.Instance, scheme tag.Scheme, headers []tag.Header, previous *Table,
-) *pipeline.Backend {
-	key := identity{
-		service: instance.Service, id: instance.ID, node: instance.Node, site: instance.Site,
-		scheme:  schemeOf(scheme),
-		address: net.JoinHostPort(instance.Address, strconv.Itoa(instance.Port)),
-		headers: headerLines(headers),
-	}
-	if known := t.backends[key]; known != nil {
-		return known
-	}
-	health := t.health(endpoint{key.scheme, key.address}, previous)
-	backend := previous.backends[key]
-	if backend == nil {
-		backend = &pipeline.Backend{
-			Service: key.service, ID: key.id, Node: key.node, Site: key.site,
-			Scheme: key.scheme, Address: key.address,
-			Headers: groupHeaders(headers),
-			Health:  health,
-		}
-	}
-	t.backends[key] = backend
-	return backend
+// counted is a value and how many need it.
+type counted[T any] struct {
+	value *T
+	uses  int
 }
 
-// health gives the one of an address in the same way.
-func (t *Table) health(at endpoint, previous *Table) *pipeline.Health {
-	if known := t.healths[at]; known != nil {
-		return known
-	}
-	health := previous.healths[at]
-	if health == nil {
-		health = new(pipeline.Health)
-	}
-	t.healths[at] = health
-	return health
+// backends keeps one [pipeline.Backend] for everything that can be told apart, so that those which know a backend by
+// its pointer (connection pools, health) know it again after a change elsewhere in the snapshot; and one
+// [pipeline.Health] for each address that backends have.
+type backends struct {
+	known   ledger[identity, counted[pipeline.Backend]]
+	healths ledger[endpoint, counted[pipeline.Health]]
 }
+
+// A register is backends that are being written, after those of the table before.
+type register struct {
+	previous *backends
+	known    *revision[identity, counted[pipeline.Backend]]
+	healths  *revision[endpoint, counted[pipeline.Health]]
+}
+
+// register begins with no backend: what is taken is the one of b where b has it.
+func (b *backends) register() *register {
+	var none backends
+	r := none.revise()
+	r.previous = b
+	return r
+}
+
+// revise begins with all of b.
+func (b *backends) revise() *register {
+	return &register{previous: b, known: b.known.revise(), healths: b.healths.revise()}
+}
+
+func (r *register) backends() backends {
+	return backends{known: r.known.ledger, healths: r.healths.ledger}
+}
+
+// take gives a backend like this one, which has no health: the one that is there already, else the previous one, else a new
+// one. It is there until it was given up as often as it was taken.
+func (r *register) take(like pipeline.Backend) *pipeline.Backend {
+	is := identify(&like)
+	known := r.known.get(is)
+	if known.value == nil {
+		known = counted[pipeline.Backend]{value: r.previous.known.get(is).value}
+		health := r.takeHealth(is.endpoint())
+		if known.value == nil {
+			like.Health = health
+			known.value = &like
+		}
+	}
+	known.uses++
+	r.known.put(is, known)
+	return known.value
+}
+
+func (r *register) takeHealth(at endpoint) *pipeline.Health {
+	known := r.healths.get(at)
+	if known.value == nil {
+		known.value = r.previous.healths.get(at).value
+		if known.value == nil {
+			known.value = new(pipeline.Health)
+		}
+	}
+	known.uses++
+	r.healths.put(at, known)
+	return known.value
+}
+
+func (r *register) giveUp(backend *pipeline.Backend) {
+	is := identify(backend)
+	known := r.known.get(is)
+	if known.uses--; known.uses > 0 {
+		r.known.put(is, known)
+		return
+	}
+	r.known.remove(is)
+	health := r.healths.get(is.endpoint())
+	if health.uses--; health.uses > 0 {
+		r.healths.put(is.endpoint(), health)
+		return
+	}
+	r.healths.remove(is.endpoint())
+}
+
+func identify(b *pipeline.Backend) identity {
+	return identity{b.Service, b.ID, b.Node, b.Site, b.Scheme, b.Address, headerLines(b.Headers)}
+}
+
+func (is identity) endpoint() endpoint { return endpoint{is.scheme, is.address} }
 
 // schemeOf names what a rule's tag stands for as the pipeline does.
 func schemeOf(scheme tag.Scheme) string {
@@ -82,27 +122,35 @@ func schemeOf(scheme tag.Scheme) string {
 	}
 }
 
-// compareBackends orders the backends of a tier, so that the order does not depend on that of the snapshot.
+// compareBackends orders the backends of a tier, so that the order does not depend on that of the snapshot. It is 0 for
+// those with one identity only.
 func compareBackends(a, b *pipeline.Backend) int {
 	if c := strings.Compare(a.Service, b.Service); c != 0 {
 		return c
 	}
+	if c := strings.Compare(a.ID, b.ID); c != 0 {
+		return c
+	}
 	return cmp.Or(
-		strings.Compare(a.ID, b.ID),
 		strings.Compare(a.Address, b.Address),
 		strings.Compare(a.Scheme, b.Scheme),
 		strings.Compare(a.Node, b.Node),
 		strings.Compare(a.Site, b.Site),
+		slices.CompareFunc(a.Headers, b.Headers, func(a, b pipeline.Header) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), slices.Compare(a.Values, b.Values))
+		}),
 	)
 }
 
-func headerLines(headers []tag.Header) string {
+func headerLines(headers []pipeline.Header) string {
 	if len(headers) == 0 {
 		return ""
 	}
 	var lines strings.Builder
 	for _, h := range headers {
-		lines.WriteString(h.Name + ":" + h.Value + "\n")
+		for _, value := range h.Values {
+			lines.WriteString(h.Name + ":" + value + "\n")
+		}
 	}
 	return lines.String()
 }

@@ -48,7 +48,12 @@ const (
 func (t *Table) Explain(host, path string, here Location) Explanation {
 	e := Explanation{Host: host, Path: path, Route: t.Find(host, path)}
 	var groups []group
-	for l := t.layer(host); l != nil; l = l.parent {
+	if h := t.host(host); h != nil && !h.wildcard {
+		for i := range h.routes {
+			groups = append(groups, newGroup(&h.routes[i].route))
+		}
+	}
+	for l := t.wild.numbered(t.wild.above(host)); l != nil; l = t.wild.numbered(l.parent) {
 		groups = append(groups, l.groups...)
 	}
 	slices.SortFunc(groups, func(a, b group) int { return compareGroups(&a, &b) })
@@ -73,13 +78,13 @@ func (r *Router) Explain(host, path string) Explanation {
 
 // rulesOf gives the rules that a route is made of.
 func (t *Table) rulesOf(route *pipeline.Route) []Rule {
-	of := Rule{Host: route.Host, Path: route.Path, Priority: route.Priority}
-	start, _ := slices.BinarySearchFunc(t.rules, of, compareRoutes)
-	end := start
-	for end < len(t.rules) && compareRoutes(t.rules[end], of) == 0 {
-		end++
+	var of []Rule
+	for rule := range distinct(t.host(route.Host).rules) {
+		if rule.Priority == route.Priority && rule.Path == route.Path {
+			of = append(of, *rule)
+		}
 	}
-	return t.rules[start:end]
+	return of
 }
 
 func (e *Explanation) judge(g *group, rule Rule, here Location) (Outcome, string) {
@@ -115,7 +120,7 @@ func (e *Explanation) judgeBackend(rule Rule, here Location) (Outcome, string) {
 
 // reach says how near a rule's backend counts as.
 func reach(rule Rule, here Location) string {
-	switch near := here.nearness(rule); {
+	switch near := here.nearness(&rule); {
 	case near&sameNode != 0:
 		return "it is on this node"
 	case near&sameSite != 0 && rule.Balance == tag.Nearest:
@@ -137,7 +142,7 @@ func lost(g, winner *group) string {
 		return fmt.Sprintf("the priority %d is lower than %d", g.priority, winner.priority)
 	case len(g.path) != len(winner.path):
 		return fmt.Sprintf("the path %s is shorter than %s", shown(g.path), shown(winner.path))
-	case g.exactness != winner.exactness && winner.exactness == ^uint16(0):
+	case g.exactness != winner.exactness && winner.exactness == exact:
 		return fmt.Sprintf("%s is a wildcard, and %s is the host itself", g.route.Host, winner.route.Host)
 	case g.exactness != winner.exactness:
 		return fmt.Sprintf("the wildcard %s is shorter than %s", g.route.Host, winner.route.Host)
@@ -150,25 +155,4 @@ func shown(path string) string {
 		return "(none)"
 	}
 	return path
-}
-
-// Route gives the route that a rule of the table is a part of.
-func (t *Table) Route(rule Rule) *pipeline.Route {
-	var found *pipeline.Route
-	for l := t.layerOf(rule.Host); l != nil && found == nil; l = l.parent {
-		for i := range l.groups {
-			if r := l.groups[i].route; r.Host == rule.Host && r.Path == rule.Path && r.Priority == rule.Priority {
-				found = r
-			}
-		}
-	}
-	return found
-}
-
-// layerOf gives the first layer that the groups of a rule's host can be in.
-func (t *Table) layerOf(host string) *layer {
-	if isWildcard(host) {
-		return t.wild.find(suffix(host))
-	}
-	return t.exact.find(host)
 }

@@ -18,8 +18,11 @@ type group struct {
 	pattern bool
 }
 
+// exact is the exactness of an exact host.
+const exact = ^uint16(0)
+
 func newGroup(route *pipeline.Route) group {
-	g := group{path: route.Path, route: route, priority: route.Priority, exactness: ^uint16(0)}
+	g := group{path: route.Path, route: route, priority: route.Priority, exactness: exact}
 	if isWildcard(route.Host) {
 		g.exactness = uint16(len(route.Host))
 		g.pattern = !isPlain(route.Host)
@@ -58,13 +61,12 @@ func compareGroups(a, b *group) int {
 func better(groups []group, host, path string, after, best *group) *group {
 	for i := range groups {
 		g := &groups[i]
-		if !g.matches(host, path) || after != nil && compareGroups(g, after) <= 0 {
-			continue
-		}
 		if best != nil && compareGroups(best, g) < 0 {
 			return best
 		}
-		return g
+		if g.matches(host, path) && (after == nil || compareGroups(g, after) > 0) {
+			return g
+		}
 	}
 	return best
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestLayers_FindEachByItsNameAndNoOther(t *testing.T) {
+func TestLayers_FindEachByItsSuffixAndNoOther(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 1000} {
 		l := newLayers(n)
 		for i := range n {
-			l.put(layer{name: strconv.Itoa(i), groups: make([]group, 1)})
+			l.put(layer{suffix: strconv.Itoa(i), groups: make([]group, 1)})
 		}
 		for i := range n {
-			if found := l.find(strconv.Itoa(i)); assert.NotNil(t, found) {
-				assert.Equal(t, strconv.Itoa(i), found.name)
+			if found := l.numbered(l.find(strconv.Itoa(i))); assert.NotNil(t, found) {
+				assert.Equal(t, strconv.Itoa(i), found.suffix)
 			}
 		}
 		for i := range 1000 {
-			assert.Nil(t, l.find("none"+strconv.Itoa(i)))
+			assert.Zero(t, l.find("none"+strconv.Itoa(i)))
 		}
 		count := 0
 		for range l.every() {
@@ -29,11 +29,11 @@ func TestLayers_FindEachByItsNameAndNoOther(t *testing.T) {
 	}
 }
 
-func TestLayers_CompareNamesWhereHashesAreEqual(t *testing.T) {
+func TestLayers_CompareSuffixesWhereHashesAreEqual(t *testing.T) {
 	l := newLayers(1)
-	l.put(layer{name: "a.com", groups: make([]group, 1)})
+	l.put(layer{suffix: "a.com", groups: make([]group, 1)})
 	for found := range l.every() {
-		found.name = "b.com" // as if it had the hash of a.com
+		found.suffix = "b.com" // as if it had the hash of a.com
 	}
-	assert.Nil(t, l.find("a.com"))
+	assert.Zero(t, l.find("a.com"))
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -19,6 +20,14 @@ func (p Problem) Error() string {
 		where += " on node " + p.Node
 	}
 	return fmt.Sprintf("tag %q of service %s (%s): %s", Masked(p.Tag, p.Tag), p.Service, where, Masked(p.Tag, p.Reason))
+}
+
+// compareProblems orders them for people. It is 0 for equal ones only.
+func compareProblems(a, b Problem) int {
+	return cmp.Or(
+		strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID), strings.Compare(a.Tag, b.Tag),
+		strings.Compare(a.Node, b.Node), strings.Compare(a.Reason, b.Reason),
+	)
 }
 
 // Masked gives a text on a tag, or the tag itself, without what may be a secret in the URL of tricot-on-demand-tls-ask: the

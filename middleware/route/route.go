@@ -2,7 +2,8 @@
 //
 // [Compile] turns a snapshot of service instances into a [Table], which is immutable: everything about the order of
 // design.md, section 3, that does not depend on the request is decided there. A [Router] holds the table in force and
-// swaps it for the next one atomically. The stage, [New], looks each request up by its canonical host and its path as
+// swaps it for the next one atomically, which it makes from the one before: only hosts about which something has changed
+// are compiled. The stage, [New], looks each request up by its canonical host and its path as
 // the client sent it.
 //
 // It needs no other stage. It sets State.Route; a request that no rule matches, or whose Host field is missing or no

@@ -1,12 +1,10 @@
 package route
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -35,6 +33,7 @@ type Router struct {
 
 	// The rest is what the next table is made from; requests never wait for the lock.
 	mutex     sync.Mutex
+	compiler  compiler
 	instances []providers.Instance
 	known     bool // that instances are somebody's, and not just none yet
 	here      Location
@@ -47,7 +46,8 @@ func NewRouter(options Options) *Router {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	empty, _ := compileThrough(r, nil, r.here, nil)
+	r.compiler = compiler{through: r, table: &Table{}}
+	empty, _ := r.compiler.compile(nil, r.here)
 	r.table.Store(empty)
 	return r
 }
@@ -86,13 +86,13 @@ func (r *Router) Locate(here Location) {
 // replace compiles and swaps first and logs last, so that the new table waits for nobody who reads the log.
 func (r *Router) replace() {
 	previous := r.table.Load()
-	table, problems := compileThrough(r, r.instances, r.here, previous)
+	table, problems := r.compiler.compile(r.instances, r.here)
 	r.table.Store(table)
 	if r.applied != nil {
 		r.applied(table)
 	}
 	r.report(problems)
-	if !slices.Equal(previous.rules, table.rules) {
+	if !sameRules(previous, table) {
 		r.list(table)
 	}
 }
@@ -114,8 +114,8 @@ func (r *Router) list(table *Table) {
 	if !r.log.Enabled(context.Background(), slog.LevelInfo) {
 		return // there may be 100,000
 	}
-	r.log.Info("rules changed", "rules", len(table.rules), "hosts", len(table.hosts))
-	for _, rule := range table.rules {
+	r.log.Info("rules changed", "rules", len(table.Rules()), "hosts", len(table.Hosts()))
+	for _, rule := range table.Rules() {
 		b := rule.Backend
 		line := []any{"host", rule.Host, "path", rule.Path, "priority", rule.Priority,
 			"service", b.Service, "scheme", b.Scheme, "address", b.Address, "node", b.Node, "site", b.Site,
@@ -150,7 +150,5 @@ func (r *Router) Location() Location {
 func (r *Router) Problems() []Problem {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return slices.SortedFunc(maps.Keys(r.problems), func(a, b Problem) int {
-		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID), strings.Compare(a.Tag, b.Tag))
-	})
+	return slices.SortedFunc(maps.Keys(r.problems), compareProblems)
 }

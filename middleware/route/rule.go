@@ -25,40 +25,45 @@ type Rule struct {
 	Backend *pipeline.Backend
 }
 
-// compareRules orders rules for people: by host, those of a host as they are considered, those of a route by backend.
-func compareRules(a, b Rule) int {
-	if c := compareRoutes(a, b); c != 0 {
-		return c
-	}
-	if a.Backend == b.Backend {
-		return cmp.Or(cmp.Compare(a.Balance, b.Balance), strings.Compare(a.Ask, b.Ask))
-	}
-	return compareBackends(a.Backend, b.Backend)
-}
-
-// compareRoutes is 0 for rules of the same route.
-func compareRoutes(a, b Rule) int {
+// compareRules orders rules for people: by host, those of a host as they are considered, those of a route by backend. It is
+// 0 for equal ones only.
+func compareRules(a, b *Rule) int {
 	if c := strings.Compare(a.Host, b.Host); c != 0 {
 		return c
 	}
-	if a.Priority != b.Priority {
-		return cmp.Compare(b.Priority, a.Priority)
+	if c := comparePlaces(a.Priority, a.Path, b.Priority, b.Path); c != 0 {
+		return c
 	}
-	if len(a.Path) != len(b.Path) {
-		return cmp.Compare(len(b.Path), len(a.Path))
+	if a.Backend != b.Backend {
+		return compareBackends(a.Backend, b.Backend)
 	}
-	return strings.Compare(a.Path, b.Path)
+	if a.Healthy != b.Healthy {
+		if a.Healthy {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.Balance, b.Balance), strings.Compare(a.Ask, b.Ask))
 }
 
-func sameHost(a, b Rule) bool { return a.Host == b.Host }
-
-func sameRoute(a, b Rule) bool {
-	return a.Host == b.Host && a.Priority == b.Priority && a.Path == b.Path
+// comparePlaces orders the routes of a host, of which no two have both priority and path in common: points 1 and 2 of
+// design.md, section 3. Two prefixes of one length never match the same path: their text only makes the order total.
+func comparePlaces(priorityA int, pathA string, priorityB int, pathB string) int {
+	if priorityA != priorityB {
+		return cmp.Compare(priorityB, priorityA)
+	}
+	if len(pathA) != len(pathB) {
+		return cmp.Compare(len(pathB), len(pathA))
+	}
+	return strings.Compare(pathA, pathB)
 }
+
+// sameRoute is for rules of one host.
+func sameRoute(a, b *Rule) bool { return a.Priority == b.Priority && a.Path == b.Path }
 
 // runs cuts sorted rules where one is not the same as the one before it.
-func runs(rules []Rule, same func(a, b Rule) bool) iter.Seq[[]Rule] {
-	return func(yield func([]Rule) bool) {
+func runs(rules []*Rule, same func(a, b *Rule) bool) iter.Seq[[]*Rule] {
+	return func(yield func([]*Rule) bool) {
 		for start, end := 0, 1; end <= len(rules); end++ {
 			if end < len(rules) && same(rules[end-1], rules[end]) {
 				continue
@@ -67,6 +72,17 @@ func runs(rules []Rule, same func(a, b Rule) bool) iter.Seq[[]Rule] {
 				return
 			}
 			start = end
+		}
+	}
+}
+
+// distinct gives sorted rules each once.
+func distinct(rules []*Rule) iter.Seq[*Rule] {
+	return func(yield func(*Rule) bool) {
+		for i, rule := range rules {
+			if (i == 0 || *rule != *rules[i-1]) && !yield(rule) {
+				return
+			}
 		}
 	}
 }

@@ -1,8 +1,9 @@
 package route
 
 import (
+	"iter"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/tricot-proxy/tricot/pipeline"
 )
@@ -11,19 +12,20 @@ import (
 // once. [Compile] makes it.
 //
 // Priority and path count for more than the kind of host does, so a wildcard's rule can come before an exact host's.
-// Each exact host has a layer with its own groups, and wildcards share one where they end in the same labels; the
-// groups that may match a request are in one chain of layers, from the host's own up to the layer of "*". As each
-// layer is sorted, the best group of all is the best one among each layer's first.
+// The routes of an exact host are found in one look-up, and wildcards share a layer where they end in the same labels;
+// the routes that may match a request are the host's own and those in one chain of layers, up to the layer of "*". As
+// each of these lists is sorted, the best route of all is the best one among each list's first.
 type Table struct {
-	// exact has the layers of hosts, wild those of wildcards by their suffix.
-	exact, wild layers
+	hosts []*host // sorted
+	names []string
 
-	rules    []Rule
-	hosts    []string
+	// What Find reads.
+	exact shards
+	wild  layers
+
 	asks     map[string]string
 	backends backends
-	healths  healths
-	turns    turns
+	list     func() []Rule
 }
 
 // Find gives the best route for a canonical host, as [pipeline.Host] gives it, and a path as the client sent it,
@@ -32,20 +34,29 @@ type Table struct {
 //
 // It allocates nothing.
 func (t *Table) Find(host, path string) *pipeline.Route {
-	first := t.layer(host)
-	var best *group
-	for l := first; l != nil; l = l.parent {
-		best = better(l.groups[:l.live], host, path, nil, best)
+	in, at := t.exact.find(host)
+	var parent uint32
+	if at != nil {
+		parent = at.parent
+	} else {
+		parent = t.wild.above(host)
 	}
-	if best == nil {
-		for l := first; l != nil; l = l.parent {
-			best = better(l.groups[l.live:], host, path, nil, best)
+	for _, live := range [...]bool{true, false} {
+		var own group
+		var best *group
+		if at != nil {
+			if own = in.best(at, live, path); own.route != nil {
+				best = &own
+			}
+		}
+		for l := t.wild.numbered(parent); l != nil; l = t.wild.numbered(l.parent) {
+			best = better(l.those(live), host, path, nil, best)
+		}
+		if best != nil {
+			return best.route
 		}
 	}
-	if best == nil {
-		return nil
-	}
-	return best.route
+	return nil
 }
 
 // Next gives the best route after the given one that has a backend which can serve, nil where there is none, for the
@@ -53,9 +64,19 @@ func (t *Table) Find(host, path string) *pipeline.Route {
 // order, so that a request which goes on in a newer table never gets the same group twice.
 func (t *Table) Next(after *pipeline.Route, host, path string) *pipeline.Route {
 	from := newGroup(after)
+	var own group
 	var best *group
-	for l := t.layer(host); l != nil; l = l.parent {
-		best = better(l.groups[:l.live], host, path, &from, best)
+	if h := t.host(host); h != nil && !h.wildcard {
+		for i := range h.routes[:h.live] {
+			own = newGroup(&h.routes[i].route)
+			if own.matches(host, path) && compareGroups(&own, &from) > 0 {
+				best = &own
+				break
+			}
+		}
+	}
+	for l := t.wild.numbered(t.wild.above(host)); l != nil; l = t.wild.numbered(l.parent) {
+		best = better(l.those(true), host, path, &from, best)
 	}
 	if best == nil {
 		return nil
@@ -63,29 +84,18 @@ func (t *Table) Next(after *pipeline.Route, host, path string) *pipeline.Route {
 	return best.route
 }
 
-// layer gives the first layer of a host's chain, nil where it has none.
-func (t *Table) layer(host string) *layer {
-	if own := t.exact.find(host); own != nil {
-		return own
+// host gives the one of a name, nil where it has no rule.
+func (t *Table) host(name string) *host {
+	at, found := slices.BinarySearchFunc(t.hosts, name, compareHosts)
+	if !found {
+		return nil
 	}
-	return t.above(host)
-}
-
-// above gives the layer of the longest suffix of a name that wildcards have, nil where there is none. The name itself
-// is not a suffix: "*.example.com" does not match "example.com".
-func (t *Table) above(name string) *layer {
-	for name != "" {
-		_, name, _ = strings.Cut(name, ".")
-		if l := t.wild.find(name); l != nil {
-			return l
-		}
-	}
-	return nil
+	return t.hosts[at]
 }
 
 // Hosts gives the hosts of all rules in canonical form, sorted, each once: wildcards too, and those of instances that
 // cannot serve now. The caller must not change it.
-func (t *Table) Hosts() []string { return t.hosts }
+func (t *Table) Hosts() []string { return t.names }
 
 // Ask gives the URL that is asked whether a name of a wildcard, one of Hosts, may have a certificate. Where rules of the
 // wildcard have different ones, it is that of the first in the order in which they are considered. It is empty where there
@@ -93,17 +103,49 @@ func (t *Table) Hosts() []string { return t.hosts }
 func (t *Table) Ask(host string) string { return t.asks[host] }
 
 // Rules gives all rules with their backends: by host, those of a host in the order in which they are considered, those
-// of a route by service, instance and address. The caller must not change it.
-func (t *Table) Rules() []Rule { return t.rules }
+// of a route by service, instance and address. The caller must not change it. It is made when it is asked for first.
+func (t *Table) Rules() []Rule { return t.list() }
+
+// Routes gives all routes with their rules, in the order of Rules. The caller must not change them.
+func (t *Table) Routes() iter.Seq2[*pipeline.Route, []Rule] {
+	return func(yield func(*pipeline.Route, []Rule) bool) {
+		rest := t.Rules()
+		for _, h := range t.hosts {
+			for rules := range runs(h.rules, sameRoute) {
+				n := 0
+				for range distinct(rules) {
+					n++
+				}
+				if !yield(&h.arranged(rules[0].Priority, rules[0].Path).route, rest[:n:n]) {
+					return
+				}
+				rest = rest[n:]
+			}
+		}
+	}
+}
+
+// listed gives the rules of all hosts once they are asked for.
+func listed(hosts []*host) func() []Rule {
+	return sync.OnceValue(func() []Rule {
+		count := 0
+		for _, h := range hosts {
+			count += len(h.rules)
+		}
+		rules := slices.Grow([]Rule(nil), count)
+		for _, h := range hosts {
+			for rule := range distinct(h.rules) {
+				rules = append(rules, *rule)
+			}
+		}
+		return rules
+	})
+}
 
 // Names says whether a rule has this host, as it stands in the rule.
-func (t *Table) Names(host string) bool {
-	_, found := slices.BinarySearch(t.hosts, host)
-	return found
-}
+func (t *Table) Names(host string) bool { return t.host(host) != nil }
 
 // LeadsTo says whether a backend of a rule has this scheme and address, whether or not it can serve now.
 func (t *Table) LeadsTo(scheme, address string) bool {
-	_, found := t.healths[endpoint{scheme, address}]
-	return found
+	return t.backends.healths.has(endpoint{scheme, address})
 }

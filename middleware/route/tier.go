@@ -18,11 +18,12 @@ const (
 	sameSite nearness = 1 << iota
 	sameNode
 
-	far     nearness = 0
-	nearest          = sameNode | sameSite
+	far       nearness = 0
+	nearest            = sameNode | sameSite
+	tierKinds          = nearest + 1
 )
 
-func (here Location) nearness(rule Rule) nearness {
+func (here Location) nearness(rule *Rule) nearness {
 	near := far
 	if here.Node != "" && here.Node == rule.Backend.Node && rule.Balance == tag.Nearest {
 		near |= sameNode
@@ -33,36 +34,15 @@ func (here Location) nearness(rule Rule) nearness {
 	return near
 }
 
-// turns has the counter of each tier of a table.
-type turns map[turn]*atomic.Uint64
-
-// turn names a tier across tables.
-type turn struct {
-	host, path string
-	priority   int
-	near       nearness
-}
-
-// of gives a tier the counter that it had in the previous table, else a new one.
-func (t turns) of(key turn, previous turns) *atomic.Uint64 {
-	counter := previous[key]
-	if counter == nil {
-		// A cache line of its own: each request of a tier writes it, and two busy tiers must not slow each other down.
-		counter = &new(struct {
-			atomic.Uint64
-			_ [56]byte
-		}).Uint64
-	}
-	t[key] = counter
-	return counter
-}
-
-// tiers arranges the backends of one route's rules, which are sorted, by how near they are. There are none where no
-// instance can serve.
-func tiers(rules []Rule, here Location, counters, previous turns) []pipeline.Tier {
-	var found []pipeline.Tier
+// arrange puts the backends of a route's rules, which are sorted, into tiers by how near they are. There are none where no
+// instance can serve. Tiers that the same route had before, which may be nil, keep their turn.
+func (a *arranged) arrange(rules []*Rule, here Location, before *arranged) {
+	tiers := a.tier[:0:1]
 	for near := nearest; near >= far; near-- {
-		var backends []*pipeline.Backend
+		backends := a.backend[:0:1]
+		if len(tiers) > 0 {
+			backends = nil // the room is taken
+		}
 		for _, rule := range rules {
 			if !rule.Healthy || here.nearness(rule) != near {
 				continue
@@ -72,10 +52,26 @@ func tiers(rules []Rule, here Location, counters, previous turns) []pipeline.Tie
 				backends = append(backends, rule.Backend)
 			}
 		}
-		if backends != nil {
-			key := turn{host: rules[0].Host, path: rules[0].Path, priority: rules[0].Priority, near: near}
-			found = append(found, pipeline.Tier{Backends: backends, Turn: counters.of(key, previous)})
+		if len(backends) == 0 {
+			continue
 		}
+		turn := before.turn(near)
+		if turn == nil {
+			turn = newTurn()
+		}
+		a.near[len(tiers)] = near
+		tiers = append(tiers, pipeline.Tier{Backends: backends, Turn: turn})
 	}
-	return found
+	if len(tiers) > 0 {
+		a.route.Tiers = tiers
+	}
+}
+
+// newTurn gives a counter that has a cache line of its own: each request of a tier writes it, and two busy tiers must not
+// slow each other down.
+func newTurn() *atomic.Uint64 {
+	return &new(struct {
+		atomic.Uint64
+		_ [56]byte
+	}).Uint64
 }
