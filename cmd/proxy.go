@@ -130,21 +130,25 @@ func (p *proxy) tls() *tls.Config {
 
 // listen opens all ports, or none.
 func (p *proxy) listen(handler http.Handler) error {
-	all := []entrypoint.Options{
-		{Name: "http", Addr: p.settings.HTTP.BindAddr, Handler: handler},
-		{Name: "https", Addr: p.settings.HTTPS.BindAddr, Handler: handler, TLS: p.tls(), Handshake: p.view.handshakes.done},
-		{Name: "admin", Addr: p.settings.Admin.BindAddr, Handler: p.view.site()},
-		{Name: "metrics", Addr: p.settings.Metrics.BindAddr, Handler: p.view.metrics()},
-	}
 	var wrong []error
-	for i, options := range all {
+	for _, port := range []struct {
+		of      *[]*entrypoint.Entrypoint
+		options entrypoint.Options
+	}{
+		{&p.entrypoints, entrypoint.Options{Name: "http", Addr: p.settings.HTTP.BindAddr, Handler: handler}},
+		{&p.entrypoints, entrypoint.Options{Name: "https", Addr: p.settings.HTTPS.BindAddr, Handler: handler,
+			TLS: p.tls(), Handshake: p.view.handshakes.done}},
+		{&p.observers, entrypoint.Options{Name: "admin", Addr: p.settings.Admin.BindAddr, Handler: p.view.site()}},
+		{&p.observers, entrypoint.Options{Name: "metrics", Addr: p.settings.Metrics.BindAddr, Handler: p.view.metrics()}},
+	} {
+		options, set := port.options, p.settings.Entrypoint
 		if options.Addr == "" {
 			continue
 		}
-		set := p.settings.Entrypoint
 		options.ReadHeaderTimeout = set.ReadHeaderTimeout
 		options.IdleTimeout = set.IdleTimeout
 		options.HandshakeTimeout = set.HandshakeTimeout
+		options.ProgressTimeout = set.ProgressTimeout
 		options.MaxHeaderBytes = set.MaxHeaderBytes
 		options.MaxConnections = set.MaxConnections
 		options.Log = p.log
@@ -153,11 +157,7 @@ func (p *proxy) listen(handler http.Handler) error {
 			wrong = append(wrong, err)
 			continue
 		}
-		if i < 2 {
-			p.entrypoints = append(p.entrypoints, opened)
-		} else {
-			p.observers = append(p.observers, opened)
-		}
+		*port.of = append(*port.of, opened)
 	}
 	if wrong != nil {
 		closeAll(p.entrypoints)
@@ -166,6 +166,7 @@ func (p *proxy) listen(handler http.Handler) error {
 	return errors.Join(wrong...)
 }
 
+// closeAll closes entrypoints without requests in flight, or whose handlers nobody waits for.
 func closeAll(open []*entrypoint.Entrypoint) {
 	for _, e := range open {
 		_ = e.Close()
@@ -236,8 +237,10 @@ func (p *proxy) serve(ctx context.Context, stop, stopNow <-chan struct{}) error 
 	case <-stop:
 		return p.shutdown(stopNow)
 	case err := <-failed:
+		p.cutOff()
 		return err
 	case <-ctx.Done():
+		p.cutOff()
 		return nil
 	}
 }
@@ -248,30 +251,42 @@ func (p *proxy) shutdown(stopNow <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.settings.Shutdown.Timeout)
 	defer cancel()
 	p.log.Info("shutting down", "timeout", p.settings.Shutdown.Timeout)
-	var group errgroup.Group
 	done := make(chan struct{})
-	for _, e := range p.entrypoints {
-		group.Go(func() error {
-			var cut *entrypoint.CutOffError
-			if err := e.Shutdown(ctx); errors.As(err, &cut) {
-				p.log.Warn("requests were cut off", "entrypoint", cut.Name, "requests", cut.Requests)
-			}
-			return nil
-		})
-	}
 	go func() {
 		defer close(done)
-		_ = group.Wait()
+		p.finish(ctx)
 	}()
 	select {
 	case <-done:
 		p.log.Info("ended")
 		return nil
 	case <-stopNow:
-		closeAll(p.entrypoints)
+		cancel()
 		<-done
 		return errStoppedNow
 	}
+}
+
+// cutOff cuts the requests in flight off.
+func (p *proxy) cutOff() {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.finish(now)
+}
+
+// finish lets the requests in flight finish until ctx ends, and cuts the rest off. The handlers of those have a moment
+// to end, so that their lines still reach the access log, which is closed after this.
+func (p *proxy) finish(ctx context.Context) {
+	var finishing sync.WaitGroup
+	for _, e := range p.entrypoints {
+		finishing.Go(func() {
+			var cut *entrypoint.CutOffError
+			if err := e.Shutdown(ctx); errors.As(err, &cut) {
+				p.log.Warn("requests were cut off", "entrypoint", cut.Name, "requests", cut.Requests)
+			}
+		})
+	}
+	finishing.Wait()
 }
 
 // reopen opens the access log anew, as programs that rotate logs ask for.

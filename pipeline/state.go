@@ -59,12 +59,14 @@ type Failure struct {
 //
 //	state, w, r := pipeline.Enter(w, r)
 //
-// and works in the chain as well as on its own. The first call for a request allocates once (twice for an upload
+// and works in the chain as well as on its own. Of the request's fields the first call takes out those that the client's
+// Connection names (RFC 9110, section 7.6.1). The first call for a request allocates once (twice for an upload
 // of unknown length that announces no trailers), later ones never.
 func Enter(w http.ResponseWriter, r *http.Request) (*State, http.ResponseWriter, *http.Request) {
 	if state := StateOf(r); state != nil {
 		return state, w, r
 	}
+	removeNamed(r.Header)
 	// A server puts trailers that nothing announced into the request that it made, where the copy would never see them. A
 	// map that both have carries them across (RFC 9110, section 6.5).
 	if r.Trailer == nil && r.ContentLength < 0 {

@@ -36,7 +36,7 @@ consul:
 		`tricot.yaml:4: http.bind_adr: there is no such setting; did you mean http.bind_addr?`,
 		`tricot.yaml:6: log.level = "loud": one of error, warn, info, debug, trace is expected`,
 		`tricot.yaml:7: entrypoint: settings below it are expected: read_header_timeout, idle_timeout, handshake_timeout, ` +
-			`max_header_bytes, max_connections`,
+			`progress_timeout, max_header_bytes, max_connections`,
 		`tricot.yaml:9: tls.strict_sni = "maybe": true or false is expected`,
 		`tricot.yaml:10: tls: it is set in line 8 already`,
 		`tricot.yaml:12: consul.token: one value is expected, not a list`,
@@ -143,6 +143,7 @@ func TestLoad_RefusesSettingsThatMakeNoSense(t *testing.T) {
 		{"ENTRYPOINT_IDLE_TIMEOUT=0s", "entrypoint.idle_timeout: it must be more than 0"},
 		{"ENTRYPOINT_READ_HEADER_TIMEOUT=0s", "entrypoint.read_header_timeout: it must be more than 0"},
 		{"ENTRYPOINT_HANDSHAKE_TIMEOUT=-1s", "entrypoint.handshake_timeout: it must be more than 0"},
+		{"ENTRYPOINT_PROGRESS_TIMEOUT=0s", "entrypoint.progress_timeout: it must be more than 0"},
 		{"ENTRYPOINT_MAX_HEADER_BYTES=1023", "entrypoint.max_header_bytes: it must be at least 1024"},
 		{"ENTRYPOINT_MAX_HEADER_BYTES=16777217", "entrypoint.max_header_bytes: it must be at most 16777216"},
 		{"ENTRYPOINT_MAX_CONNECTIONS=0", ""},

@@ -80,6 +80,7 @@ type Entrypoint struct {
 	ReadHeaderTimeout time.Duration `key:"read_header_timeout" default:"10s" is:"positive" usage:"How long a client may take to send the head of a request."`
 	IdleTimeout       time.Duration `key:"idle_timeout" default:"2m" is:"positive" usage:"How long a connection may wait for its next request."`
 	HandshakeTimeout  time.Duration `key:"handshake_timeout" default:"10s" is:"positive" usage:"How long a TLS handshake may take."`
+	ProgressTimeout   time.Duration `key:"progress_timeout" default:"5m" is:"positive" usage:"How long a client may take nothing of what waits for it, or send nothing of what it has announced."`
 	MaxHeaderBytes    int           `key:"max_header_bytes" default:"65536" is:"min=1024,max=16777216" usage:"The longest head of a request, in bytes."`
 	MaxConnections    int           `key:"max_connections" default:"16384" is:"min=0" usage:"How many connections may be open at once, on each port. 0: no limit."`
 }
@@ -235,7 +236,7 @@ type Transport struct {
 	Enabled               bool          `key:"enabled" default:"true" usage:"Whether the stage STAGE is part of the pipeline."`
 	ConnectTimeout        time.Duration `key:"connect_timeout" default:"5s" is:"positive" usage:"How long connecting to a backend may take."`
 	ResponseHeaderTimeout time.Duration `key:"response_header_timeout" default:"60s" is:"positive" usage:"How long a backend may take to begin its answer."`
-	ProgressTimeout       time.Duration `key:"progress_timeout" default:"5m" is:"positive" usage:"How long an answer that has begun may stand still, or a backend take no more of a request."`
+	ProgressTimeout       time.Duration `key:"progress_timeout" default:"5m" is:"positive" usage:"How long an answer may stand still, a silent gRPC stream too, or a backend take no more of a request."`
 	IdleTimeout           time.Duration `key:"idle_timeout" default:"90s" is:"positive" usage:"How long a connection to a backend is kept for the next request."`
 	MaxAge                time.Duration `key:"max_age" default:"1h" is:"positive" usage:"How old a connection to a backend may become before it is used for no further request."`
 	MaxIdlePerBackend     int           `key:"max_idle_per_backend" default:"256" is:"min=1" usage:"How many connections are kept for the next request, for each backend."`

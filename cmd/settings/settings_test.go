@@ -92,7 +92,7 @@ func TestSettings_HaveTheDefaultsOfTheDesign(t *testing.T) {
 		"admin.bind_addr": "127.0.0.1:9335", "admin.token": "", "balance.retries": "2",
 		"middleware.metrics.enabled": "true", "middleware.request_id.enabled": "true", "middleware.request_id.only_trusted": "false",
 		"middleware.tracing.enabled": "false", "middleware.access_log.path": "stdout", "middleware.access_log.format": "text",
-		"middleware.transport.progress_timeout": "5m", "middleware.transport.max_age": "1h", "middleware.transport.max_idle": "4096",
+		"middleware.transport.progress_timeout": "5m", "entrypoint.progress_timeout": "5m", "middleware.transport.max_age": "1h", "middleware.transport.max_idle": "4096",
 		"middleware.compress.enabled": "false",
 		"middleware.compress.mime_types": "text/html,text/plain,text/css,text/javascript,text/xml,application/javascript," +
 			"application/json,application/xml,image/svg+xml,font/ttf",

@@ -17,13 +17,15 @@ var (
 // remembers what became of it. All methods but Read work on a nil one, which is the body of a request that has
 // none.
 type requestBody struct {
-	from     io.Reader
-	length   int64       // -1: not known
-	received http.Header // the request's trailers, complete at the end of from
-	trailers http.Header // those that the backend gets; nil where the framing has no room for them
+	from       io.Reader
+	length     int64       // -1: not known
+	received   http.Header // the request's trailers, complete at the end of from
+	connection []string    // the values of the request's field
+	trailers   http.Header // those that the backend gets; nil where the framing has no room for them
 
 	wait     func() bool   // nil unless the client waits to be asked for the body: asks, or says that it is too late
 	finished chan struct{} // nil where wait is
+	intake   *intake       // told what is read over HTTP/2; nil otherwise
 
 	mu        sync.Mutex  // held while a read is interrupted, so that none is once the request is answered
 	interrupt func()      // makes a read that waits for the client return; nil where nobody needs that
@@ -38,11 +40,11 @@ func newRequestBody(r *http.Request) *requestBody {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	b := &requestBody{from: r.Body, length: r.ContentLength, received: r.Trailer}
+	b := &requestBody{from: r.Body, length: r.ContentLength, received: r.Trailer, connection: r.Header["Connection"]}
 	if r.ContentLength < 0 || len(r.Trailer) > 0 {
 		b.trailers = make(http.Header)
 		for name := range r.Trailer {
-			if isRequestTrailer(name) {
+			if isRequestTrailer(name, b.connection) {
 				b.trailers[name] = nil // announced
 			}
 		}
@@ -83,7 +85,7 @@ func (b *requestBody) takeTrailers() {
 		return
 	}
 	for name, values := range b.received {
-		if isRequestTrailer(name) {
+		if isRequestTrailer(name, b.connection) {
 			b.trailers[name] = values
 		}
 	}

@@ -20,8 +20,12 @@ type limits struct {
 	progress time.Duration // between bytes, of content either way
 }
 
-// graceForAnswer is how long an answer may take to come from a backend that has closed its ear.
-const graceForAnswer = time.Second
+const (
+	// graceForAnswer is how long an answer may take to come from a backend that has closed its ear.
+	graceForAnswer = time.Second
+	// glance is for an answer that has to be there already.
+	glance = 10 * time.Millisecond
+)
 
 // overHTTP1 has the request answered over HTTP/1.1: the handler's goroutine writes it to a connection and reads the answer
 // off it. first is a connection that has been made for it already; nil: one is found on the shelf, or made.
@@ -122,17 +126,21 @@ func (e errNothingSent) Unwrap() error { return e.error }
 // try sends the request on the connection, and reads heads up to that of the final answer.
 func (x *exchange) try(ctx context.Context, now time.Time) error {
 	c := x.connection
-	c.begin(ctx, now, now.Add(x.limits.head))
+	c.begin(ctx, now, now.Add(x.limits.head), x.limits.progress)
 	x.buffers.in.Reset(c)
 	x.torn = false
-	sent := x.send(now)
+	sent := x.send()
 	if sent != nil {
 		if unsent := (errNothingSent{}); errors.As(sent, &unsent) {
 			return sent
 		}
-		x.torn = true // the backend may have answered before it closed
+		x.torn = true // the backend may have answered before it closed, or without reading
 		c.settle()
-		c.until = now.Add(graceForAnswer)
+		grace := graceForAnswer
+		if isTimeout(sent) {
+			grace = glance
+		}
+		c.until = time.Now().Add(grace)
 	} else if x.expects {
 		if err := x.awaitInvitation(now); err != nil {
 			return err
@@ -157,22 +165,18 @@ func (x *exchange) try(ctx context.Context, now time.Time) error {
 }
 
 // send writes the head and a body that is held, and lets another body follow.
-func (x *exchange) send(now time.Time) error {
+func (x *exchange) send() error {
 	c, out := x.connection, x.buffers.out
-	if c.secure {
-		c.patient(now, x.limits.progress)
-	}
 	n, err := c.Conn.Write(out)
-	if err != nil && c.hasty && !c.secure && errors.Is(err, os.ErrDeadlineExceeded) {
+	if !c.secure && errors.Is(err, os.ErrDeadlineExceeded) { // the haste is over
 		if x.held != nil { // the backend may answer without reading it
 			x.reached = true
 			x.startUpload(bytes.Clone(out[n:]))
 			return nil
 		}
 		c.settle()
-		c.patient(time.Now(), x.limits.progress)
 		var more int
-		more, err = c.Conn.Write(out[n:])
+		more, err = c.Write(out[n:])
 		n += more
 	}
 	x.reached = x.reached || n > 0
@@ -182,8 +186,11 @@ func (x *exchange) send(now time.Time) error {
 	case err != nil:
 		return fmt.Errorf("send the request: %w", err)
 	}
-	if x.body != nil && x.held == nil && !x.expects {
+	switch {
+	case x.body != nil && x.held == nil && !x.expects:
 		x.startUpload(nil)
+	case !c.hasty: // it took its time, which is not the answer's
+		c.until = time.Now().Add(x.limits.head)
 	}
 	return nil
 }

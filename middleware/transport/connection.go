@@ -16,8 +16,8 @@ const haste = 100 * time.Millisecond
 // A connection leads to a backend and speaks HTTP/1.1. One request at a time has it; while it is idle it lies in a
 // [shelf]. It belongs to one goroutine, but for cut, and what an [upload] does with it.
 type connection struct {
-	net.Conn          // what is read and written: that below, or TLS over it
-	tcp      net.Conn // below, where deadlines are set
+	net.Conn         // what is read and written: that below, or TLS over it
+	tcp      *socket // below, where deadlines are set
 	secure   bool
 	probe    *probe // nil where the system has no way to look without waiting
 
@@ -36,20 +36,18 @@ type connection struct {
 	until     time.Time       // reading ends then; zero: never, or where pause is set
 	pause     time.Duration   // reading ends when nothing has arrived for so long
 
-	readDeadline, writeDeadline time.Time // as they are set
+	readDeadline time.Time // as it is set
 }
 
-// begin makes the connection ready for a request. Reading may last until the time given.
-func (c *connection) begin(ctx context.Context, now, until time.Time) {
+// begin makes the connection ready for a request. Reading may last until the time given; writing ends when nothing has
+// been taken for progress.
+func (c *connection) begin(ctx context.Context, now, until time.Time, progress time.Duration) {
 	c.ctx, c.until, c.pause, c.hasty, c.responded = ctx, until, 0, true, false
-	if left := c.readDeadline.Sub(now); left < haste || left > 2*haste {
+	c.tcp.limit = progress
+	if left := c.readDeadline.Sub(now); left < haste || left > 2*haste || c.tcp.deadline != c.readDeadline {
 		c.readDeadline = now.Add(2 * haste)
-		if c.secure { // where writing that has timed out cannot go on
-			_ = c.tcp.SetReadDeadline(c.readDeadline)
-		} else {
-			c.writeDeadline = c.readDeadline
-			_ = c.tcp.SetDeadline(c.readDeadline)
-		}
+		c.tcp.deadline = c.readDeadline
+		_ = c.tcp.SetDeadline(c.readDeadline)
 	}
 }
 
@@ -64,7 +62,7 @@ func (c *connection) settle() {
 // release says whether the connection outlives the request: not where the client's leaving is just closing it.
 func (c *connection) release() bool {
 	unwatch := c.unwatch
-	c.ctx, c.unwatch = nil, nil
+	c.ctx, c.unwatch, c.hasty = nil, nil, false
 	return unwatch == nil || unwatch()
 }
 
@@ -98,12 +96,12 @@ func (c *connection) setReadDeadline(t time.Time) {
 	_ = c.tcp.SetReadDeadline(t)
 }
 
-// patient makes writing end when it has not come to its end for so long.
-func (c *connection) patient(now time.Time, limit time.Duration) {
-	if c.writeDeadline.Sub(now) < limit {
-		c.writeDeadline = now.Add(limit + limit/4)
-		_ = c.tcp.SetWriteDeadline(c.writeDeadline)
+// Write goes on for as long as the backend takes something; what is embedded ends with the haste unless it is TLS.
+func (c *connection) Write(p []byte) (int, error) {
+	if c.secure {
+		return c.Conn.Write(p) // to tcp, record by record
 	}
+	return c.tcp.Write(p)
 }
 
 // clean says whether nothing has arrived on an idle connection: neither its end, nor bytes that belong to no request.

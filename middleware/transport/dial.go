@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -28,8 +27,9 @@ func (cs *Connections) dial(ctx context.Context, to key, protocols ...string) (*
 	}
 	cs.opened.Add(1)
 	cs.open.Add(1)
-	tcp := &counted{Conn: conn, open: &cs.open}
+	tcp := &socket{Conn: conn, open: &cs.open}
 	c := &connection{Conn: conn, tcp: tcp, probe: newProbe(conn), born: time.Now(), cut: func() { tcp.Close() }}
+	tcp.slow = c.settle
 	if to.scheme != pipeline.HTTPS {
 		return c, nil
 	}
@@ -49,20 +49,6 @@ func (cs *Connections) dial(ctx context.Context, to key, protocols ...string) (*
 	}
 	c.Conn, c.secure = secure, true
 	return c, nil
-}
-
-// counted is a connection that counts its end.
-type counted struct {
-	net.Conn
-	open  *atomic.Int64
-	ended atomic.Bool
-}
-
-func (c *counted) Close() error {
-	if c.ended.CompareAndSwap(false, true) {
-		c.open.Add(-1)
-	}
-	return c.Conn.Close()
 }
 
 // protocol gives what the backend chose over TLS; empty where it chose none.

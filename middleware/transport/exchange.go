@@ -24,6 +24,8 @@ type exchange struct {
 	body  *requestBody // nil where the request has none
 	state *pipeline.State
 
+	intake *intake // over HTTP/2, of a request that has a body
+
 	// Over HTTP/1.1:
 
 	connection *connection // nil before there is one, and when it is left
@@ -92,11 +94,27 @@ func (x *exchange) interrupted(cause error, byClient bool) {
 		x.state.Failure = &pipeline.Failure{Err: cause, Status: pipeline.StatusClientLeft}
 		x.abort(slog.LevelDebug, "the client left in the middle of the answer")
 	}
+	if stalled := x.stalled(); stalled != nil {
+		cause = stalled // of which the rest is the consequence
+	}
 	x.state.Failure = &pipeline.Failure{Err: cause, Status: http.StatusBadGateway}
 	if isTimeout(cause) {
 		x.state.Failure.Status = http.StatusGatewayTimeout
 	}
 	x.abort(slog.LevelWarn, "the backend ended in the middle of its answer")
+}
+
+// stalled is why the backend was given up that took no more of the request; nil where it was not.
+func (x *exchange) stalled() error {
+	if x.intake != nil {
+		return x.intake.failure()
+	}
+	if x.upload != nil {
+		if err := x.upload.failure(); isTimeout(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // abort cuts the client's connection, or its HTTP/2 stream. A plain return would end the response as if it were whole.

@@ -6,10 +6,12 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/tricot-proxy/tricot/pipeline"
 )
 
-// removeHopByHop leaves the fields that are for the other end: not those that Connection names, and not those that are
-// for the next connection only whether it names them or not (RFC 9110, section 7.6.1; section 11.7 for the Proxy-Auth*
+// removeHopByHop leaves of an answer the fields that are for the client: not those that Connection names, and not those
+// that are for one connection only whether it names them or not (RFC 9110, section 7.6.1; section 11.7 for the Proxy-Auth*
 // fields, which are not for this kind of proxy).
 func removeHopByHop(header http.Header) {
 	for name := range tokens(header["Connection"]) {
@@ -49,9 +51,10 @@ func isTrailer(name string) bool {
 	return httpguts.ValidTrailerHeader(name) && name != "Upgrade"
 }
 
-// isRequestTrailer leaves out what a backend that merges trailers into the header would take for our word.
-func isRequestTrailer(name string) bool {
-	return isTrailer(name) && !isForwarding(name) && !isDisguised(name)
+// isRequestTrailer leaves out what a backend that merges trailers into the header would take for our word, and what the
+// client's Connection names.
+func isRequestTrailer(name string, connection []string) bool {
+	return isTrailer(name) && !isForwarding(name) && !isDisguised(name) && !pipeline.HasToken(connection, name)
 }
 
 // add puts the fields of one header behind what is in another.

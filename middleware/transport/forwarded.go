@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/tricot-proxy/tricot/pipeline"
 	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
@@ -63,7 +62,7 @@ func isDisguised(name string) bool {
 // fields unless its peer is believed.
 func appendForwarded(to []byte, r *http.Request, peer netip.Addr, believed bool) []byte {
 	claimed := func(name string) []string {
-		if !believed || pipeline.HasToken(r.Header["Connection"], name) {
+		if !believed {
 			return nil
 		}
 		return r.Header[name]

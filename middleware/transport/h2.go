@@ -117,6 +117,7 @@ func (c *http2Client) roundTrip(out *http.Request, s *shelf, a *attempt) (*http.
 			a.responded.Store(true)
 			return a.inform(status, http.Header(header))
 		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { a.wrote() },
 	})
 	if s.key.scheme == pipeline.H2C {
 		out = out.WithContext(ctx)

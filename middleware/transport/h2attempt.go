@@ -19,6 +19,8 @@ type attempt struct {
 	r    *http.Request
 	body *requestBody // nil where the request has none
 
+	intake *intake // nil where body is
+
 	connected atomic.Bool // there is a connection, so something of the request may have been sent
 	responded atomic.Bool // something of an answer has arrived
 	invited   atomic.Bool // a 100 (Continue) has
@@ -34,6 +36,13 @@ func newAttempt(w http.ResponseWriter, r *http.Request, body *requestBody) *atte
 		body.wait, body.finished = a.proceed, make(chan struct{})
 	}
 	return a
+}
+
+// wrote says that the whole request has been sent, or that no more of it will be on this connection.
+func (a *attempt) wrote() {
+	if a.intake != nil {
+		a.intake.wait()
+	}
 }
 
 // end returns when nothing of the attempt writes to the client any more.

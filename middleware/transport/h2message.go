@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,11 +20,17 @@ func (x *exchange) overHTTP2(s *shelf) {
 	s.use(now)
 	attempt := newAttempt(x.w, x.r, x.body)
 	x.state.Sent = now
+	ctx := x.r.Context()
 	if x.body != nil {
 		client := http.NewResponseController(x.w)
 		x.body.interrupt = func() { _ = client.SetReadDeadline(time.Unix(1, 0)) }
+		var end context.CancelFunc
+		ctx, end = context.WithCancel(ctx)
+		x.intake = &intake{limit: x.limits.progress, end: end}
+		defer x.intake.close()
+		attempt.intake, x.body.intake = x.intake, x.intake
 	}
-	response, first, err := x.http2.roundTrip(outgoing(x.r, x.state.Backend, x.body, x.trusted), s, attempt)
+	response, first, err := x.http2.roundTrip(outgoing(x.r, x.state.Backend, x.body, x.trusted).WithContext(ctx), s, attempt)
 	attempt.end()
 	switch {
 	case errors.Is(err, errChoseHTTP1):
@@ -31,23 +38,32 @@ func (x *exchange) overHTTP2(s *shelf) {
 		if x.body != nil {
 			x.body.wait = nil
 			x.body.keep()
+			x.intake.close()
+			x.intake = nil
 		}
 		x.overHTTP1(s, first)
 	case err != nil:
+		if stalled := x.stalled(); stalled != nil {
+			err = stalled // of which the rest is the consequence
+		}
 		x.fail(attempt.failure(err))
 	default:
 		defer response.Body.Close()
+		if x.intake != nil {
+			x.intake.answered(response.Body)
+		}
 		x.answer(response)
 	}
 }
 
-// outgoing is the request that a backend gets for r. Its target stands in RequestURI.
+// outgoing is the request that a backend gets for r, but for the context. Its target stands in RequestURI.
 func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, trusted peers) *http.Request {
 	header := make(http.Header, len(r.Header)+6)
 	for name, values := range r.Header {
-		header[name] = values
+		if !isHopByHop(name) {
+			header[name] = values
+		}
 	}
-	removeHopByHop(header)
 	delete(header, "Content-Length") // as ContentLength below
 	if !r.ProtoAtLeast(1, 1) {
 		delete(header, "Expect") // RFC 9110, section 10.1.1
@@ -75,7 +91,7 @@ func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, tru
 	if body != nil {
 		out.Body, out.GetBody, out.ContentLength, out.Trailer = body.lend(), body.again, r.ContentLength, body.trailers
 	}
-	return out.WithContext(r.Context())
+	return out
 }
 
 // answer sends the backend's answer to the client.

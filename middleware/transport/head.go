@@ -41,14 +41,12 @@ func appendHead(to []byte, r *http.Request, backend *pipeline.Backend, body *req
 	peer := peerOf(r)
 	believed := trusted.contain(peer)
 	to = appendForwarded(to, r, peer, believed)
-	connection := r.Header["Connection"]
-	named := namesFields(connection)
 	trailers := false
 	for name, values := range r.Header {
 		switch {
 		case name == "Te":
 			trailers = pipeline.HasToken(values, "trailers")
-		case name == "Content-Length", name == "Host", isHopByHop(name), named && pipeline.HasToken(connection, name):
+		case name == "Content-Length", name == "Host", isHopByHop(name):
 		case name == "X-Forwarded-For", name == "X-Forwarded-Proto", name == "X-Forwarded-Host": // above
 		case !believed && isForwarding(name), isDisguised(name):
 		case name == "Expect" && !r.ProtoAtLeast(1, 1): // RFC 9110, section 10.1.1

@@ -16,6 +16,11 @@ func (l *lentBody) Read(p []byte) (int, error) {
 	if l.closed.Load() { // one of the two sees the other
 		return 0, errFinished
 	}
+	if intake := l.body.intake; intake != nil {
+		intake.wait()
+		defer intake.give()
+		p = p[:min(len(p), bulkBuffer)] // so that it is not long until the next
+	}
 	return l.body.Read(p)
 }
 

@@ -142,6 +142,28 @@ func TestTransport_DropsHopByHopRequestFields(t *testing.T) {
 	}
 }
 
+func TestTransport_KeepsAFieldThatAStageAddedAndTheClientNames(t *testing.T) {
+	head := func(w http.ResponseWriter, r *http.Request) { _ = r.Header.Write(w) }
+	adding := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Set("X-Request-Id", "a stage's")
+			next.ServeHTTP(w, r)
+		})
+	}
+	for name, backend := range map[string]*pipeline.Backend{"HTTP/1.1": newBackend(t, head), "HTTP/2": newH2CBackend(t, head)} {
+		t.Run(name, func(t *testing.T) {
+			front := newFront(t, backend, setting{around: adding})
+			_, got := front.exchangeRaw(t, "GET", "GET / HTTP/1.1\r\nHost: a\r\n"+
+				"Connection: close, x-request-id, x-mine, x-forwarded-for, x-forwarded-proto\r\nX-Mine: 1\r\nX-Request-Id: the client's\r\n\r\n")
+			for _, line := range []string{"X-Request-Id: a stage's\r\n", "X-Forwarded-For: 127.0.0.1\r\n", "X-Forwarded-Proto: http\r\n"} {
+				assert.Contains(t, got, line)
+			}
+			assert.NotContains(t, got, "X-Mine")
+			assert.NotContains(t, got, "client's")
+		})
+	}
+}
+
 func TestTransport_PassesTRACEOnAndRefusesCONNECT(t *testing.T) {
 	front := newFront(t, echoHead(t), setting{})
 	_, head := front.exchangeRaw(t, "TRACE", "TRACE /x HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -185,8 +207,8 @@ func TestTransport_KeepsRequestTrailers(t *testing.T) {
 			c.send(ok(""))
 		})
 		front := newFront(t, backend, setting{})
-		response, _ := front.exchangeRaw(t, "POST", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Forwarded-For, X-Never\r\n\r\n"+
-			"2\r\nab\r\n0\r\nX-Sum: 42\r\nX-Unannounced: 43\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: x\r\n\r\n")
+		response, _ := front.exchangeRaw(t, "POST", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: X-Mine\r\nTrailer: X-Sum, X-Mine, X-Forwarded-For, X-Never\r\n\r\n"+
+			"2\r\nab\r\n0\r\nX-Mine: 1\r\nX-Sum: 42\r\nX-Unannounced: 43\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: x\r\n\r\n")
 		require.Equal(t, http.StatusOK, response.StatusCode)
 	})
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/tricot-proxy/tricot/pipeline"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // front is a server with the stage in it, in front of one backend.
 type front struct {

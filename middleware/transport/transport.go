@@ -7,8 +7,9 @@
 //
 //   - The request's target and Host go to the backend as the client sent them; a client that sent no Host (HTTP/1.0)
 //     gets the backend's address for one.
-//   - Hop-by-hop fields end here, both ways (section 7.6.1): Connection and what it names, Keep-Alive, Proxy-*, TE but
-//     for "trailers", Transfer-Encoding, Upgrade unless it is one. Trailers are kept both ways (section 6.5).
+//   - Hop-by-hop fields end here, both ways (section 7.6.1): Connection and, of an answer, what it names (of a request,
+//     [pipeline.Enter] has seen to that before the stages add theirs), Keep-Alive, Proxy-*, TE but for "trailers",
+//     Transfer-Encoding, Upgrade unless it is one. Trailers are kept both ways (section 6.5).
 //   - Bodies are streamed, both at the same time where a backend answers early; only one that says that it is short (64
 //     KiB) is read first as a whole. A response without a known length, and text/event-stream, is flushed with each piece
 //     that arrives. Nothing is compressed, unpacked, or guessed.
@@ -26,11 +27,11 @@
 // their ends, and nothing has been said on it since. Where it turns out to be closed, a request of which nothing was sent,
 // or which is idempotent and whose body is still there, goes out once more on a new one. What package http1 refuses, a
 // switch that nobody asked for, a head without end and too many 1xx make a 502, and end the connection. A request whose
-// client leaves ends with its connection; that is not looked for in the first hundredth of a second.
+// client leaves ends with its connection; that is not looked for in the first tenth of a second.
 //
 // A request holds two buffers of 4 KiB and a short body while it waits, and no more than 72 KiB while the answer's
 // content flows, 32 KiB more while a long body does. An idle connection holds none, and a client that reads the last of
-// its answer slowly keeps no connection.
+// its answer slowly keeps no connection. An upgraded one holds 1 KiB for each direction, and 32 KiB while much flows.
 //
 // Backends with the scheme [pipeline.HTTPS] get HTTP/2 where they ask for it, and whatever certificate they show is
 // taken. They are asked for by the name that the client asked for (SNI). Those with [pipeline.H2C] get HTTP/2 without TLS
@@ -69,8 +70,8 @@ type Options struct {
 	// ContinueTimeout is how long a backend may take to answer "Expect: 100-continue" before it is sent the body
 	// unasked: 1 s.
 	ContinueTimeout time.Duration
-	// ProgressTimeout is how long an answer that has begun may stand still, and, over HTTP/1.1, how long a backend may take
-	// no more of a request: 5 min. It is not for upgraded connections. It may last a quarter longer.
+	// ProgressTimeout is how long an answer that has begun may stand still, and how long a backend may take no more of a
+	// request: 5 min. It may last a quarter longer. It holds for a stream of gRPC too, but not for upgraded connections.
 	ProgressTimeout time.Duration
 	// Connections are those to the backends. The caller closes them. Nil: the stage makes its own, with the three options
 	// that follow; they are not closed before their IdleTimeout.

@@ -2,16 +2,12 @@ package transport
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -54,9 +50,8 @@ func (x *exchange) switchProtocols() {
 	defer client.Close()
 	_ = client.SetDeadline(time.Time{}) // the server's are for requests
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	from := io.MultiReader(bytes.NewReader(bytes.Clone(early)), client)
 	x.state.Status = http.StatusSwitchingProtocols
-	x.state.Bytes = x.tunnel(client, from)
+	x.state.Bytes = x.tunnel(client, bytes.Clone(early))
 }
 
 // checkSwitch holds a 101 against what was asked for.
@@ -78,41 +73,4 @@ func checkSwitch(a *answer, asked string) error {
 		return errors.New("the backend switches protocols and does not say to which")
 	}
 	return nil
-}
-
-// tunnel returns when both directions have ended, and gives the number of bytes that the backend sent. from is what
-// client sends, with what had been read of it before.
-func (x *exchange) tunnel(client net.Conn, from io.Reader) int64 {
-	backend := x.connection
-	end := func() {
-		client.Close()
-		backend.cut()
-	}
-	stop := context.AfterFunc(x.r.Context(), end)
-	defer stop()
-	_ = backend.tcp.SetDeadline(time.Time{})
-	early, _ := x.buffers.in.Peek(x.buffers.in.Buffered())
-	to := io.MultiReader(bytes.NewReader(bytes.Clone(early)), backend.Conn)
-	x.pools.put(x.buffers)
-	x.buffers = nil
-
-	var up sync.WaitGroup
-	up.Go(func() { x.relay(backend, from, end) })
-	sent := x.relay(client, to, end)
-	up.Wait()
-	end()
-	return sent
-}
-
-// relay copies until from ends, and passes that on where to can still be read from afterwards; otherwise it ends both.
-func (x *exchange) relay(to io.Writer, from io.Reader, end func()) (sent int64) {
-	buf := x.pools.bulk.Get().(*bulk)
-	defer x.pools.bulk.Put(buf)
-	// Only the methods named here: a ReadFrom would bring a buffer of its own.
-	sent, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buf[:])
-	half, ok := to.(interface{ CloseWrite() error })
-	if err != nil || !ok || half.CloseWrite() != nil {
-		end()
-	}
-	return sent
 }

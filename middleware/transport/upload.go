@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -122,9 +123,10 @@ func (u *upload) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	u.to.patient(time.Now(), u.limits.progress)
-	_, err := u.to.Conn.Write(p)
-	return err
+	if _, err := u.to.Write(p); err != nil {
+		return fmt.Errorf("send the request's body: %w", err)
+	}
+	return nil
 }
 
 // answered says that the head of the answer is there, from when on the answer's time-outs are the reader's.

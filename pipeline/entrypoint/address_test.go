@@ -68,6 +68,7 @@ func TestListen_RefusesOptionsThatMakeNoSense(t *testing.T) {
 		"http: read-header time-out 0s: must be positive":      func(o *Options) { o.ReadHeaderTimeout = 0 },
 		"http: idle time-out -1s: must be positive":            func(o *Options) { o.IdleTimeout = -time.Second },
 		"http: handshake time-out 0s: must be positive":        func(o *Options) { o.HandshakeTimeout = 0 },
+		"http: progress time-out 0s: must be positive":         func(o *Options) { o.ProgressTimeout = 0 },
 		"http: header limit -1: must not be negative":          func(o *Options) { o.MaxHeaderBytes = -1 },
 		"http: connection limit -1: must not be negative":      func(o *Options) { o.MaxConnections = -1 },
 		"http: header limit -2147483648: must not be negative": func(o *Options) { o.MaxHeaderBytes = -1 << 31 },

@@ -21,6 +21,7 @@ type conn struct {
 	phase    atomic.Int32
 	closed   atomic.Bool
 	gathered gathered
+	progress progress
 }
 
 // Begin, End and Last are how the HTTP/1.1 server tells what a shutdown has to wait for, and hears of one.

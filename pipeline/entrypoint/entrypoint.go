@@ -1,6 +1,6 @@
 // Package entrypoint is a listening address: HTTP, or HTTPS with HTTP/1.1 (RFC 9112) and HTTP/2 (RFC 9113) by ALPN.
 //
-// HTTP/1.1 is package h1's, HTTP/2 is net/http's. What a proxy that faces the internet needs besides is here: a time-out
+// HTTP/1.1 is package h1's, HTTP/2 is package h2's. What a proxy that faces the internet needs besides is here: a time-out
 // for the handshake, a limit on connections that makes clients wait instead of refusing them, accept errors that are
 // survived, a shutdown that waits for upgraded connections too, and a log that says once what goes wrong.
 package entrypoint
@@ -8,9 +8,7 @@ package entrypoint
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,16 +16,7 @@ import (
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint/h1"
-)
-
-// HTTP/2's limits. A client may have more requests in flight than a browser ever has. One stalled upload can hold a
-// third of its connection's window, so that others go on beside it; with 1 MiB on the way an upload over 50 ms of
-// round trip reaches 20 MB/s. The frame size bounds the buffer that each connection keeps for reading.
-const (
-	concurrentStreams   = 250
-	uploadPerStream     = 1 << 20 // bytes
-	uploadPerConnection = 3 << 20 // bytes; net/http takes less than 4 MiB
-	readFrame           = 64 << 10
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/h2"
 )
 
 // Options are an entrypoint's settings.
@@ -49,8 +38,10 @@ type Options struct {
 
 	// ReadHeaderTimeout is for a request's head: for the first one from the connection's start (after the handshake),
 	// for further ones from their first bytes. IdleTimeout is for the wait between requests, HandshakeTimeout for the
-	// TLS handshake. All must be positive.
-	ReadHeaderTimeout, IdleTimeout, HandshakeTimeout time.Duration
+	// TLS handshake. ProgressTimeout is how long a client may take no byte of what waits to be sent to it, or send no byte of
+	// the content that it has announced while that is waited for; one that stops is found out after once to twice that time.
+	// All must be positive.
+	ReadHeaderTimeout, IdleTimeout, HandshakeTimeout, ProgressTimeout time.Duration
 
 	// MaxHeaderBytes limits a request's head, within 4 KiB over HTTP/2; a longer one gets a 431. 0: 1 MiB.
 	MaxHeaderBytes int
@@ -71,9 +62,8 @@ type Entrypoint struct {
 
 	handshaken  func(tls.ConnectionState, error) // may be nil
 	http1       *h1.Server
-	connections gauge        // that http1 serves
-	server      *http.Server // for HTTP/2
-	http2       *handover    // its connections
+	http2       *h2.Server
+	connections gauge // that these serve
 
 	ending context.Context // done when Close was called
 	end    context.CancelFunc
@@ -102,6 +92,7 @@ func check(options Options) error {
 		{"read-header", options.ReadHeaderTimeout},
 		{"idle", options.IdleTimeout},
 		{"handshake", options.HandshakeTimeout},
+		{"progress", options.ProgressTimeout},
 	} {
 		if timeout.value <= 0 {
 			return fmt.Errorf("%s: %s time-out %s: must be positive", options.Name, timeout.name, timeout.value)
@@ -126,47 +117,41 @@ func open(options Options, inner net.Listener) *Entrypoint {
 		requests:    &requests{gauge: newGauge(), next: options.Handler, log: log},
 		connections: newGauge(),
 		handshaken:  options.Handshake,
-		http2:       newHandover(inner.Addr()),
 	}
 	e.ending, e.end = context.WithCancel(context.Background())
-	e.server = newServer(options, e.requests, log)
-	e.listener.tls = e.server.TLSConfig
+	e.listener.tls = forClients(options.TLS)
+	parent := &http.Server{Addr: options.Addr, Handler: options.Handler, TLSConfig: e.listener.tls} // that handlers find
 	e.http1 = h1.NewServer(h1.Options{
 		Handler:           e.requests,
 		ReadHeaderTimeout: options.ReadHeaderTimeout,
 		IdleTimeout:       options.IdleTimeout,
+		ProgressTimeout:   options.ProgressTimeout,
 		MaxHeaderBytes:    options.MaxHeaderBytes,
-		Parent:            e.server,
+		Parent:            parent,
+		Log:               log,
+	})
+	e.http2 = h2.NewServer(h2.Options{
+		Handler:           e.requests,
+		ReadHeaderTimeout: options.ReadHeaderTimeout,
+		IdleTimeout:       options.IdleTimeout,
+		ProgressTimeout:   options.ProgressTimeout,
+		MaxHeaderBytes:    options.MaxHeaderBytes,
+		Parent:            parent,
 		Log:               log,
 	})
 	return e
 }
 
-func newServer(options Options, handler http.Handler, logger *slog.Logger) *http.Server {
-	server := &http.Server{
-		Handler:                      handler,
-		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            options.ReadHeaderTimeout,
-		IdleTimeout:                  options.IdleTimeout,
-		MaxHeaderBytes:               options.MaxHeaderBytes,
-		ErrorLog:                     log.New(&errorLog{log: logger}, "", 0),
-		Protocols:                    new(http.Protocols),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          concurrentStreams,
-			MaxReceiveBufferPerStream:     uploadPerStream,
-			MaxReceiveBufferPerConnection: uploadPerConnection,
-			MaxReadFrameSize:              readFrame,
-		},
+// forClients is the configuration for handshakes; nil for plain HTTP.
+func forClients(given *tls.Config) *tls.Config {
+	if given == nil {
+		return nil
 	}
-	server.Protocols.SetHTTP1(true)
-	if options.TLS != nil {
-		server.Protocols.SetHTTP2(true)
-		server.TLSConfig = options.TLS.Clone()
-		server.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
-		server.TLSConfig.MinVersion = max(server.TLSConfig.MinVersion, tls.VersionTLS12)
-		server.TLSConfig.DynamicRecordSizingDisabled = true // small first records help no answer that fits into a packet or two
-	}
-	return server
+	config := given.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	config.DynamicRecordSizingDisabled = true // small first records help no answer that fits into a packet or two
+	return config
 }
 
 // Name is that of the options.
@@ -175,27 +160,14 @@ func (e *Entrypoint) Name() string { return e.name }
 // Addr is the address that is listened on.
 func (e *Entrypoint) Addr() net.Addr { return e.listener.Addr() }
 
-// Serve serves until Shutdown or Close is called; then it returns nil at once, while Shutdown still waits.
+// Serve serves until Shutdown or Close is called; then it returns at once, while Shutdown still waits. The error is always
+// nil: whatever goes wrong with the port passes, or is tried again, and is logged.
 func (e *Entrypoint) Serve() error {
-	failed := make(chan error, 1)
-	go func() {
-		err := e.server.Serve(e.http2)
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
-		}
-		failed <- err
-		_ = e.listener.Close() // without HTTP/2 there is no entrypoint
-	}()
 	for {
 		c := e.listener.accept()
 		if c == nil {
-			break
+			return nil
 		}
 		go e.serveConn(c)
 	}
-	_ = e.http2.Close()
-	if err := <-failed; err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("%s: serve %s: %w", e.name, e.Addr(), err)
-	}
-	return nil
 }

@@ -125,7 +125,6 @@ func TestServe_AnnouncesItsHTTP2Limits(t *testing.T) {
 	for id, want := range map[http2.SettingID]uint32{
 		http2.SettingMaxConcurrentStreams: 250,
 		http2.SettingInitialWindowSize:    1 << 20,
-		http2.SettingMaxFrameSize:         64 << 10,
 	} {
 		got, ok := settings.Value(id)
 		assert.True(t, ok, id)

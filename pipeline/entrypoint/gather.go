@@ -46,7 +46,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 	}
 	if !g.holding || len(p) > gatherLimit {
-		return c.TCPConn.Write(p)
+		return c.write(p)
 	}
 	if g.buffer == nil {
 		g.buffer = c.listener.gatherBuffers.Get().(*gatherBuffer)
@@ -61,7 +61,7 @@ func (c *conn) send() error {
 	if b == nil {
 		return nil
 	}
-	_, err := c.TCPConn.Write(b.bytes[:b.length])
+	_, err := c.write(b.bytes[:b.length])
 	b.length = 0
 	c.gathered.buffer = nil
 	c.listener.gatherBuffers.Put(b)

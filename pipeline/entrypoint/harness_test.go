@@ -27,7 +27,7 @@ import (
 )
 
 // patience is what no test waits for unless it fails.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // logged is what an entrypoint wrote to its log.
 type logged struct {
@@ -73,6 +73,7 @@ func plain(handler http.HandlerFunc) (Options, *logged) {
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       time.Minute,
 		HandshakeTimeout:  time.Minute,
+		ProgressTimeout:   time.Minute,
 		Log:               slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, log
 }
@@ -120,7 +121,7 @@ func serveOpen(t *testing.T, e *Entrypoint) *Entrypoint {
 }
 
 // dial opens a connection that is closed when the test ends.
-func dial(t *testing.T, e *Entrypoint) net.Conn {
+func dial(t testing.TB, e *Entrypoint) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", e.Addr().String())
 	require.NoError(t, err)
@@ -150,7 +151,7 @@ func client(t *testing.T, http2 bool) *http.Client {
 }
 
 func url(e *Entrypoint) string {
-	if e.server.TLSConfig != nil {
+	if e.listener.tls != nil {
 		return "https://" + e.Addr().String() + "/"
 	}
 	return "http://" + e.Addr().String() + "/"

@@ -15,6 +15,8 @@ type listener struct {
 	net.Listener
 	tls              *tls.Config // nil: plain
 	handshakeTimeout time.Duration
+	progressTimeout  time.Duration
+	began            time.Time
 	limit            int           // 0: none
 	slots            chan struct{} // one is taken by each open connection; nil without a limit
 	log              *slog.Logger
@@ -36,6 +38,8 @@ func newListener(inner net.Listener, options Options, log *slog.Logger) *listene
 	l := &listener{
 		Listener:         inner,
 		handshakeTimeout: options.HandshakeTimeout,
+		progressTimeout:  options.ProgressTimeout,
+		began:            time.Now(),
 		limit:            options.MaxConnections,
 		log:              log,
 		trouble:          trouble{log: log, quiet: quietAfterTrouble},

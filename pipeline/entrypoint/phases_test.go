@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -100,27 +99,6 @@ func TestShutdown_WaitsUntilTheAnswerIsOnItsWay(t *testing.T) {
 	assert.Equal(t, "hello", body)
 	require.NoError(t, c.Close())
 	assert.NoError(t, receive(t, done))
-}
-
-func TestHandover_GivesNothingToAServerThatHasEnded(t *testing.T) {
-	h := newHandover(&net.TCPAddr{Port: 443})
-	assert.Equal(t, ":443", h.Addr().String())
-	one, other := net.Pipe()
-	defer one.Close()
-	defer other.Close()
-	given := make(chan bool)
-	go func() { given <- h.give(one) }()
-	got, err := h.Accept()
-	require.NoError(t, err)
-	assert.Same(t, one, got)
-	assert.True(t, receive(t, given))
-
-	go func() { given <- h.give(other) }()
-	require.NoError(t, h.Close())
-	require.NoError(t, h.Close())
-	assert.False(t, receive(t, given))
-	_, err = h.Accept()
-	assert.ErrorIs(t, err, net.ErrClosed)
 }
 
 func TestServe_TellsWhoSpeaksHTTPToTheTLSPortInWords(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"runtime/debug"
 )
 
-// requests counts the handlers in flight. An upgraded connection counts for as long as its handler runs, which net/http's
-// own shutdown does not wait for.
+// requests counts the handlers in flight. An upgraded connection counts for as long as its handler runs, whose
+// connection the server has let go of.
 type requests struct {
 	gauge
 	next http.Handler
@@ -17,14 +17,6 @@ type requests struct {
 }
 
 func (q *requests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 2 {
-		if reason := malformed(r); reason != "" {
-			q.log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.Int("status", http.StatusBadRequest),
-				slog.String("reason", reason), slog.String("client", r.RemoteAddr))
-			http.Error(w, "400 Bad Request: "+reason, http.StatusBadRequest)
-			return
-		}
-	}
 	q.begin()
 	defer q.ended(r)
 	q.next.ServeHTTP(w, r)

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"time"
 
-	"github.com/tricot-proxy/tricot/pipeline/entrypoint/h1"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 )
 
 // notTLSTimeout is how long a client that speaks HTTP to the TLS port may take to read so.
@@ -25,8 +24,10 @@ func (e *Entrypoint) serveConn(c *conn) {
 			_ = c.Close()
 		}
 	}()
+	e.connections.begin()
+	defer e.connections.end()
 	if e.listener.tls == nil {
-		e.serveHTTP1(c, c)
+		e.http1.Serve(c, c)
 		return
 	}
 	client := tls.Server(c, e.listener.tls)
@@ -37,19 +38,14 @@ func (e *Entrypoint) serveConn(c *conn) {
 	if e.handshaken != nil {
 		e.handshaken(state, nil)
 	}
-	if state.NegotiatedProtocol != "h2" {
-		e.serveHTTP1(client, c)
-		return
-	}
-	if !c.Begin() || !e.http2.give(client) {
+	switch {
+	case state.NegotiatedProtocol != "h2":
+		e.http1.Serve(client, c)
+	case c.Begin():
+		e.http2.Serve(client)
+	default:
 		_ = client.Close()
 	}
-}
-
-func (e *Entrypoint) serveHTTP1(client net.Conn, c *conn) {
-	e.connections.begin()
-	defer e.connections.end()
-	e.http1.Serve(client, c)
 }
 
 // handshake is false where it fails; then the connection is closed.
@@ -67,7 +63,7 @@ func (e *Entrypoint) handshake(c *conn, client *tls.Conn) bool {
 	if header := (tls.RecordHeaderError{}); errors.As(err, &header) && header.Conn != nil && looksLikeHTTP(header.RecordHeader) {
 		reason = "client sent an HTTP request to an HTTPS server"
 		_, _ = io.WriteString(c, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
-		_ = h1.Linger(c, notTLSTimeout)
+		_ = exchange.CloseInSteps(c, c, notTLSTimeout)
 	}
 	_ = c.Close()
 	if e.log.Enabled(e.ending, slog.LevelDebug) {

@@ -36,7 +36,8 @@ func (e *Entrypoint) Shutdown(ctx context.Context) error {
 
 	_ = e.listener.Close()
 	e.listener.drain()
-	if e.server.Shutdown(ctx) == nil && e.requests.wait(ctx) == nil && e.connections.wait(ctx) == nil {
+	e.http2.Drain()
+	if e.requests.wait(ctx) == nil && e.connections.wait(ctx) == nil {
 		return e.Close()
 	}
 	err := e.Close()
@@ -52,8 +53,8 @@ func (e *Entrypoint) Close() error {
 		e.cut = e.requests.inFlight()
 		e.end()
 		_ = e.listener.Close()
-		_ = e.server.Close()
 		e.listener.closeAll()
+		e.http2.Close()
 	})
 	if e.cut > 0 {
 		return &CutOffError{Name: e.name, Requests: e.cut}

@@ -120,3 +120,26 @@ func BenchmarkServe_AnswersOneMebibyte(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkServe_TakesSixteenKibibytes(b *testing.B) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 32<<10))
+		w.Header()["Content-Length"] = []string{"1024"}
+		_, _ = w.Write(make([]byte, 1<<10))
+	}
+	benchServers(b, handler, func(b *testing.B, c net.Conn) {
+		head := []byte("POST /upload HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 16384\r\n\r\n")
+		request := append(head, make([]byte, 16<<10)...)
+		p := make([]byte, exchangeOnce(b, c, request))
+		b.ReportAllocs()
+		b.SetBytes(16 << 10)
+		for b.Loop() {
+			if _, err := c.Write(request); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, p); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -105,11 +105,11 @@ func (b *body) discard() bool {
 	if b.left > discardLimit || b.err != nil {
 		return b.err == io.EOF
 	}
-	c := b.exchange.conn
-	if c.client.SetReadDeadline(time.Now().Add(c.server.linger)) != nil {
+	l := &b.exchange.life
+	if l.setReadDeadline(time.Now().Add(b.exchange.conn.server.linger)) != nil {
 		return false
 	}
-	defer c.client.SetReadDeadline(time.Time{})
+	defer l.setReadDeadline(time.Time{})
 	var waste [1 << 10]byte
 	for read := 0; read <= discardLimit; {
 		n, err := b.read(waste[:])
@@ -128,9 +128,9 @@ func (b *body) finish() bool {
 	}
 	if !b.mu.TryLock() {
 		// Somebody still reads, although the request has been answered.
-		_ = b.exchange.conn.client.SetReadDeadline(longAgo())
+		_ = b.exchange.life.setReadDeadline(longAgo())
 		b.mu.Lock()
-		_ = b.exchange.conn.client.SetReadDeadline(time.Time{}) // it may just have come to its end
+		_ = b.exchange.life.setReadDeadline(time.Time{}) // it may just have come to its end
 	}
 	b.closed = true
 	b.mu.Unlock()

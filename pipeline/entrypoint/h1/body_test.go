@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 )
 
 func chunked(content string) string {
@@ -130,6 +132,8 @@ func TestBody_FailsAfterTheHandlerHasReturned(t *testing.T) {
 	first := receive(t, results)
 	assert.Zero(t, first.n)
 	assert.Error(t, first.err)
+	_, blamed := errors.AsType[*shared.StallError](first.err)
+	assert.False(t, blamed, "%v", first.err)
 	assert.Error(t, receive(t, results).err)
 }
 
@@ -156,7 +160,7 @@ func TestBody_GivesTrailersAtItsEnd(t *testing.T) {
 	}
 }
 
-func TestBody_HasNoDeadlineOfTheServers(t *testing.T) {
+func TestBody_IsNotBoundByTheTimeOfIdleConnections(t *testing.T) {
 	const idle = 2 * time.Second // the second request has to come by then, on a busy machine too
 	var f *front
 	f = serve(t, func(w http.ResponseWriter, r *http.Request) {

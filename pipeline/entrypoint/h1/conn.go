@@ -152,13 +152,6 @@ func (c *conn) abort(cause any) {
 	}
 }
 
-// lost ends the context of the request, of which the rest cannot be read.
-func (c *conn) lost() {
-	if c.exchange != nil {
-		c.exchange.cancel()
-	}
-}
-
 // refusal is the answer to what is not taken for a request.
 type refusal struct {
 	status int

@@ -29,8 +29,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 )
 
 // Options are a server's settings.
@@ -42,6 +43,10 @@ type Options struct {
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request; it may wait a sixteenth longer.
 	IdleTimeout time.Duration
+	// ProgressTimeout is how long a client may send nothing of a request's content while that is waited for; it may wait a
+	// sixteenth longer, and over TLS what counts is a whole record. Then reading fails with a StallError of package
+	// exchange, and the connection is closed after the answer. A deadline that the handler sets holds in its place.
+	ProgressTimeout time.Duration
 	// MaxHeaderBytes limits a request's head. 0: 1 MiB.
 	MaxHeaderBytes int
 	// Parent is what handlers find under [http.ServerContextKey]; nil: nothing.
@@ -67,12 +72,18 @@ type Gatherer interface {
 	Release() error
 }
 
+// A BuffersWriter is a plain connection to a client that writes several pieces as one itself, which [net.Buffers] do by
+// themselves only for those of package net. What is written is taken from the pieces.
+type BuffersWriter interface {
+	WriteBuffers(pieces *net.Buffers) (int64, error)
+}
+
 // A Server serves connections. It may be used by many goroutines at once.
 type Server struct {
 	options Options
 	linger  time.Duration
 	buffers sync.Pool // of *buffers
-	date    atomic.Pointer[date]
+	date    shared.Date
 }
 
 // lingerTimeout is how long what is left of a request is waited for, so that its client sees the answer.
@@ -90,7 +101,7 @@ func NewServer(options Options) *Server {
 
 // Serve serves a connection until it ends and closes it, unless a handler has taken it over. One with TLS is a *[tls.Conn]
 // whose handshake is through. The connection to the client, below TLS, should be a *[net.TCPConn] or have one embedded,
-// and with TLS be a [Gatherer] besides.
+// and with TLS be a [Gatherer] besides. How long a client may take nothing of an answer is that connection's to say.
 func (s *Server) Serve(client net.Conn, turns Turns) {
 	c := &conn{server: s, client: client, below: client, turns: turns, remote: client.RemoteAddr().String()}
 	if t, ok := client.(*tls.Conn); ok {

@@ -71,6 +71,7 @@ func newFront(t testing.TB, handler http.HandlerFunc) *front {
 		Handler:           handler,
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       time.Minute,
+		ProgressTimeout:   time.Minute,
 		Log:               slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	f.linger = time.Minute

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/tricot-proxy/tricot/pipeline"
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
@@ -61,7 +63,7 @@ func (w *response) render() {
 			dated = true
 		case "Trailer":
 			w.head.hasTrailers = w.head.hasTrailers || len(values) > 0
-			for name := range elements(values) {
+			for name := range shared.Elements(values) {
 				if name = http.CanonicalHeaderKey(name); httpguts.ValidTrailerHeader(name) {
 					w.trailers = append(w.trailers, name)
 				}
@@ -74,13 +76,13 @@ func (w *response) render() {
 		}
 	}
 	if !dated {
-		b.out = append(b.out, w.exchange.conn.server.dateLine(time.Now())...)
+		b.out = append(b.out, w.exchange.conn.server.date.Line(time.Now())...)
 	}
 	b.out = appendFields(b.out, fields)
 	b.fields = fields
 	w.head.connection = len(b.out)
 	if len(connection) > 0 {
-		w.head.connects, w.head.closes = true, hasToken(connection, "close")
+		w.head.connects, w.head.closes = true, pipeline.HasToken(connection, "close")
 		for _, value := range connection {
 			b.out = http1.AppendField(b.out, "Connection", value)
 		}
@@ -99,7 +101,7 @@ func (w *response) leaveGap(size int) {
 // complete takes the second step: it decides how the content ends, whether the connection does with it, and appends the
 // rest of the head. content is all that there is of it where last is set, and its beginning otherwise.
 func (w *response) complete(out, content []byte, last bool) []byte {
-	allowed := hasContent(w.status)
+	allowed := shared.HasContent(w.status)
 	if last && allowed && !w.head.length && !w.head.hasTrailers && !w.head.coded && (!w.isHead || len(content) > 0) {
 		w.length = int64(len(content))
 	}

@@ -5,8 +5,9 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
-	"time"
 
+	"github.com/tricot-proxy/tricot/pipeline"
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
@@ -40,7 +41,8 @@ func (c *conn) readRequest() (*exchange, error) {
 		return nil, err
 	}
 	x := &exchange{conn: c}
-	x.life.exchange, x.body.exchange, x.response.exchange = x, x, x
+	x.body.exchange, x.response.exchange = x, x
+	x.life.init(x)
 	// WithContext is the only way to a request's context; what it makes stays on the stack.
 	x.request = *(&http.Request{Header: make(http.Header), URL: &x.url, Body: http.NoBody, RemoteAddr: c.remote, TLS: c.tls}).
 		WithContext(&x.life)
@@ -91,11 +93,13 @@ func (x *exchange) readLine(line string) error {
 	r := &x.request
 	r.Method, r.RequestURI = l.Method, l.Target
 	r.Proto, r.ProtoMajor, r.ProtoMinor = l.Version, l.Major, l.Minor
-	form, err := http1.TargetForm(l.Method, l.Target)
-	if err != nil {
+	if _, err := http1.TargetForm(l.Method, l.Target); err != nil {
 		return err
 	}
-	return x.parseTarget(form)
+	if err := shared.ParseTarget(&x.url, l.Target); err != nil {
+		return &refusal{http.StatusBadRequest, "a target that cannot be decoded"}
+	}
+	return nil
 }
 
 // readHost takes the request's host from its target or, where that has none, from the Host field (RFC 9112, section 3.2).
@@ -131,19 +135,14 @@ func (x *exchange) frame() error {
 	w := &x.response
 	w.length, w.isHead, w.isOld = -1, r.Method == http.MethodHead, r.ProtoMinor == 0
 	if connection := r.Header["Connection"]; connection != nil {
-		w.asksClose = hasToken(connection, "close")
-		w.asksKeep = w.isOld && !w.asksClose && hasToken(connection, "keep-alive")
+		w.asksClose = pipeline.HasToken(connection, "close")
+		w.asksKeep = w.isOld && !w.asksClose && pipeline.HasToken(connection, "keep-alive")
 	}
 	w.asksClose = w.asksClose || w.isOld && !w.asksKeep
 	r.Close = w.asksClose
 	if length == 0 {
 		x.body.ended.Store(true)
 		return nil
-	}
-	if !x.conn.readDeadline.IsZero() {
-		if err := x.conn.setReadDeadline(time.Time{}); err != nil {
-			return err
-		}
 	}
 	r.Body = &x.body
 	if length == http1.Chunked {
@@ -164,7 +163,7 @@ func (x *exchange) announceTrailers() error {
 	}
 	delete(x.request.Header, "Trailer")
 	trailer := make(http.Header)
-	for name := range elements(announced) {
+	for name := range shared.Elements(announced) {
 		switch name = textproto.CanonicalMIMEHeaderKey(name); name {
 		case "Transfer-Encoding", "Trailer", "Content-Length":
 			return &refusal{http.StatusBadRequest, "a trailer announced that is none"}

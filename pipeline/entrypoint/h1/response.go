@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 )
 
 var errOver = errors.New("the handler of this response has returned")
@@ -107,7 +109,7 @@ func (w *response) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if !hasContent(w.status) {
+	if !shared.HasContent(w.status) {
 		return 0, http.ErrBodyNotAllowed
 	}
 	w.written += int64(len(p))
@@ -159,13 +161,8 @@ func (w *response) finish() bool {
 		w.err = w.send(nil, true)
 	}
 	w.over.Store(true)
-	short := w.length >= 0 && w.written != w.length && !w.isHead && hasContent(w.status)
+	short := w.length >= 0 && w.written != w.length && !w.isHead && shared.HasContent(w.status)
 	return w.err == nil && !short
-}
-
-// hasContent says whether a final response with this status has content.
-func hasContent(status int) bool {
-	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // Hijack gives the connection away, with what has been read of it already. What the handler has said of an answer before
@@ -198,11 +195,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // SetReadDeadline and the others are for [http.ResponseController].
 func (w *response) SetReadDeadline(deadline time.Time) error {
-	l := &w.exchange.life
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	w.exchange.conn.readDeadline = longAgo() // somewhere
-	return w.exchange.conn.client.SetReadDeadline(deadline)
+	return w.exchange.life.setReadDeadline(deadline)
 }
 
 func (w *response) SetWriteDeadline(deadline time.Time) error {

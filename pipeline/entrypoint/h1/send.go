@@ -75,7 +75,12 @@ func (w *response) writeParts(first, second, third []byte) error {
 	b := w.exchange.conn.buffers
 	b.parts = [3][]byte{first, second, third}
 	b.vector = b.parts[:]
-	_, err := b.vector.WriteTo(w.exchange.conn.client)
+	var err error
+	if client, ok := w.exchange.conn.client.(BuffersWriter); ok {
+		_, err = client.WriteBuffers(&b.vector)
+	} else {
+		_, err = b.vector.WriteTo(w.exchange.conn.client)
+	}
 	b.parts = [3][]byte{}
 	return w.check(err)
 }
@@ -124,7 +129,7 @@ func (w *response) write(p []byte) error {
 func (w *response) check(err error) error {
 	if err != nil && w.err == nil {
 		w.err = err
-		w.exchange.cancel()
+		w.exchange.life.Cancel()
 	}
 	return err
 }

@@ -2,8 +2,9 @@ package h1
 
 import (
 	"io"
-	"net"
 	"time"
+
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 )
 
 // source is the reading side of a connection, below the reader's buffer.
@@ -21,11 +22,8 @@ func (s *source) Read(p []byte) (n int, err error) {
 		if !more {
 			return n, nil
 		}
-	} else if c.inHead && c.headBegun && !c.headTimed {
-		c.headTimed = true
-		if err := c.setReadDeadline(time.Now().Add(c.server.options.ReadHeaderTimeout)); err != nil {
-			return 0, err
-		}
+	} else if err := c.boundRead(); err != nil {
+		return 0, err
 	}
 	c.headBegun = true
 	read, err := c.client.Read(p[n:])
@@ -33,9 +31,21 @@ func (s *source) Read(p []byte) (n int, err error) {
 		err = nil // it comes again
 	}
 	if err != nil && !c.inHead {
-		c.lost()
+		err = c.exchange.life.contentFailed(err)
 	}
 	return n, err
+}
+
+// boundRead sets the time for what a read waits for.
+func (c *conn) boundRead() error {
+	switch {
+	case !c.inHead && !c.hijacked.Load():
+		return c.exchange.life.boundContent()
+	case c.inHead && c.headBegun && !c.headTimed:
+		c.headTimed = true
+		return c.setReadDeadline(time.Now().Add(c.server.options.ReadHeaderTimeout))
+	}
+	return nil
 }
 
 // await waits for the first byte of the next request without holding a buffer.
@@ -53,9 +63,9 @@ func (c *conn) await() error {
 	case len(c.ahead) > 0:
 		c.oneByte = true
 		c.takeBuffers()
-		return c.extendIdle()
+		return c.extend(c.server.options.IdleTimeout)
 	default:
-		if err := c.extendIdle(); err != nil {
+		if err := c.extend(c.server.options.IdleTimeout); err != nil {
 			return err
 		}
 	}
@@ -72,40 +82,24 @@ func (c *conn) await() error {
 	return nil
 }
 
-// extendIdle moves the deadline for reading only where less than the time for idle connections is left: a timer costs as
-// much as all else here.
-func (c *conn) extendIdle() error {
-	idle := c.server.options.IdleTimeout
+// extend moves the deadline for reading only where it leaves less than the limit, or much more: a timer costs as much as
+// all else here.
+func (c *conn) extend(limit time.Duration) error {
 	now := time.Now()
-	if left := c.readDeadline.Sub(now); !c.readDeadline.IsZero() && left >= idle && left <= idle+idle/8 {
+	if left := c.readDeadline.Sub(now); left >= limit && left <= limit+limit/8 {
 		return nil
 	}
-	return c.setReadDeadline(now.Add(idle + idle/16))
+	return c.setReadDeadline(now.Add(limit + limit/16))
 }
 
-// setReadDeadline is for the connection's own goroutine while no handler runs, and for who holds the exchange's lock.
+// setReadDeadline is for the connection's own goroutine while no handler runs, and for who holds the life's lock.
 func (c *conn) setReadDeadline(t time.Time) error {
 	c.readDeadline = t
 	return c.client.SetReadDeadline(t)
 }
 
-// halfCloser is a connection of which one direction can be closed.
-type halfCloser interface{ CloseWrite() error }
-
-// closeInSteps closes the connection such that a client which still sends gets to see the answer before it is told that
-// nobody reads that (RFC 9112, section 9.6).
+// closeInSteps closes the connection after an answer that the client may have to look for while it still sends.
 func (c *conn) closeInSteps() {
 	c.giveBuffers()
-	if t, ok := c.client.(halfCloser); ok && c.tls != nil {
-		_ = t.CloseWrite() // the alert that tells the end from a cut
-	}
-	_ = Linger(c.below, c.server.linger)
-}
-
-// Linger ends the sending side of a connection below TLS, and closes it when the other side has ended, or after a while.
-func Linger(below net.Conn, timeout time.Duration) error {
-	if half, ok := below.(halfCloser); ok && half.CloseWrite() == nil && below.SetReadDeadline(time.Now().Add(timeout)) == nil {
-		_, _ = io.Copy(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{below})
-	}
-	return below.Close()
+	_ = shared.CloseInSteps(c.client, c.below, c.server.linger)
 }

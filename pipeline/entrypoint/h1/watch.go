@@ -3,21 +3,40 @@ package h1
 import (
 	"errors"
 	"os"
+	"sync"
 	"time"
+
+	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 )
 
-// The watch reads one byte from the connection while a handler runs, to see the client leave. It begins when somebody asks
-// and the request's content has been read to its end.
+// life is the context of a request, with the watch: that reads one byte from the connection while a handler runs, to see the
+// client leave. It begins when somebody asks and the request's content has been read to its end.
+type life struct {
+	shared.Context
+	exchange *exchange
+
+	mu       sync.Mutex    // taken after the Context's
+	asked    bool          // somebody wants to know whether the client leaves
+	over     bool          // the watch must not begin any more
+	stopping bool          // it is being interrupted
+	watching chan struct{} // closed at its end; nil: it has not begun
+	limited  bool          // somebody has set a deadline for reading, which holds in place of the one for content
+}
+
+func (l *life) init(x *exchange) {
+	l.exchange = x
+	l.Local, l.Server, l.Watcher = x.conn.client.LocalAddr(), x.conn.server.options.Parent, l
+}
 
 // longAgo is a deadline that has passed.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
-// ask begins the watch, or has it begun when the content ends. The lock must be held.
-func (l *life) ask() {
-	if !l.asked && l.err == nil {
-		l.asked = true
-		l.watch()
-	}
+// Asked begins the watch, or has it begun when the content ends.
+func (l *life) Asked() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = true
+	l.watch()
 }
 
 // contentEnded lets a watch begin that was asked for before.
@@ -30,11 +49,11 @@ func (l *life) contentEnded() {
 func (l *life) watch() {
 	x := l.exchange
 	c := x.conn
-	if !l.asked || l.over || l.err != nil || l.watching != nil || !x.body.ended.Load() || len(c.ahead) > 0 {
+	if !l.asked || l.over || l.watching != nil || !x.body.ended.Load() || len(c.ahead) > 0 {
 		return
 	}
 	if !c.readDeadline.IsZero() && c.setReadDeadline(time.Time{}) != nil { // closed: there is nothing to wait for
-		go x.cancel() // which takes the lock
+		go l.Cancel() // which takes the Context's lock
 		return
 	}
 	l.watching = make(chan struct{})
@@ -52,7 +71,7 @@ func (x *exchange) watch(ended chan<- struct{}) {
 	interrupted := x.life.stopping && errors.Is(err, os.ErrDeadlineExceeded)
 	x.life.mu.Unlock()
 	if !interrupted {
-		x.cancel()
+		x.life.Cancel()
 	}
 }
 
@@ -75,4 +94,10 @@ func (x *exchange) stopWatch() {
 		<-ended
 		_ = x.conn.client.SetReadDeadline(time.Time{})
 	}
+}
+
+// end ends the context with the handler, and the watch with it. Afterwards nothing but the body reads from the connection.
+func (x *exchange) end() {
+	x.stopWatch()
+	x.life.Cancel()
 }

@@ -162,10 +162,7 @@ func TestContext_EndsWhereTheAnswerCannotBeWritten(t *testing.T) {
 		_, again := w.Write([]byte("x"))
 		assert.Equal(t, err, again)
 		assert.Error(t, http.NewResponseController(w).Flush())
-		l := r.Context().(*life)
-		l.mu.Lock()
-		errs <- l.err
-		l.mu.Unlock()
+		errs <- r.Context().Err()
 	})
 	c := f.dial(t)
 	write(t, c, get)

@@ -124,12 +124,20 @@ func TestHTTP2_OutlastsEmptyFrames(t *testing.T) {
 // CVE-2019-9512 and others: what a client does not read is kept for it, up to a bound.
 func TestHTTP2_ClosesTheConnectionOfAClientThatReadsNoAnswers(t *testing.T) {
 	t.Parallel()
+	const many, most = 1000, 10_000_000
 	for _, c := range []struct {
-		name  string
-		frame frame
+		name string
+		wire func(sent int) string // of many frames
 	}{
-		{"PING", ping("any news")},
-		{"a stream that it is made to reset", priorityOf(3, 3, 0)},
+		{"PING", func(int) string { return ping("any news").times(many) }},
+		{"SETTINGS", func(int) string { return settingsOf().times(many) }},
+		{"streams that it is made to reset", func(sent int) string {
+			var wire strings.Builder
+			for i := range uint32(many) {
+				wire.WriteString(headers(2*(uint32(sent)+i)+3, endStream|endHeaders, "\x82").times(1))
+			}
+			return wire.String()
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -137,9 +145,8 @@ func TestHTTP2_ClosesTheConnectionOfAClientThatReadsNoAnswers(t *testing.T) {
 			connection := s.dial(t, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
 			// One long answer fills what the two systems keep, so that the rest is the server's.
 			connection.send(windowUpdate(0, 1<<30), getOf(1, request("GET", endless)...))
-			const many, most = 1000, 10_000_000
-			wire, sent := c.frame.times(many), 0
-			for sent < most && connection.sendText(wire) {
+			sent := 0
+			for sent < most && connection.sendText(c.wire(sent)) {
 				sent += many
 			}
 			assert.Less(t, sent, most, "the server takes any number of frames")

@@ -100,6 +100,14 @@ func frames() []section {
 		}},
 		{"6.5.3 Settings synchronization", []example{
 			{name: "SETTINGS without ACK", send: []frame{setting(http2.SettingEnablePush, 0)}, want: settingsAck},
+			{
+				name: "INITIAL_WINDOW_SIZE twice in a frame",
+				send: []frame{settingsOf(
+					http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100},
+					http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1},
+				), get(1)},
+				want: dataOf(1, 1), calls: 1,
+			},
 		}},
 		{"6.7 PING", []example{
 			{name: "without ACK", send: []frame{ping("\x00ping\x00\xff\x01")}, want: pong("\x00ping\x00\xff\x01")},

@@ -27,6 +27,7 @@ func compression() []section {
 		}},
 		{"HPACK 4.2 Maximum table size", []example{
 			refused("a size update at the end of a block", basic()+"\x40"+text("x-test")+text("ok")+tableSize(1)),
+			refused("a size update at the end of a block, with an empty table", basic()+tableSize(1)),
 		}},
 		{"HPACK 5.2 String literals", []example{
 			refused("Huffman padding of more than 7 bits", basic()+test+"\x84\x49\x50\x9f\xff"),

@@ -57,6 +57,18 @@ func messages() []section {
 				send: []frame{post(1, field{"content-length", "5"}), data(1, 0, "test"), data(1, endStream, "test")},
 				want: malformed(1), calls: 1,
 			},
+			{
+				name: "content-length above DATA",
+				send: []frame{post(1, field{"content-length", "5"}), data(1, endStream, "test")}, want: malformed(1), calls: 1,
+			},
+			{
+				name: "content-length above DATA, and trailers",
+				send: []frame{
+					post(1, field{"content-length", "5"}), data(1, 0, "test"),
+					headers(1, endStream|endHeaders, block(field{"x-sum", "42"})),
+				},
+				want: malformed(1), calls: 1,
+			},
 			with("a length and END_STREAM in HEADERS", "content-length", "5"),
 			with("a length that is none", "content-length", "-1"),
 			withBody("a length that is no number and an empty body", "", field{"content-length", "0x4"}),
@@ -99,6 +111,10 @@ func messages() []section {
 				name: "transfer-encoding on a request with a body",
 				send: []frame{post(1, field{"transfer-encoding", "chunked"}), data(1, endStream, "0\r\n\r\n")},
 				want: malformed(1),
+			},
+			{
+				name: "transfer-encoding in trailers",
+				send: trailers(endStream|endHeaders, field{"transfer-encoding", "chunked"}), want: malformed(1), calls: 1,
 			},
 			{name: "te with trailers is none", send: []frame{get(1, field{"te", "trailers"})}, want: answered(1), calls: 1},
 		}},

@@ -78,6 +78,7 @@ func serve(t *testing.T, change ...func(*entrypoint.Options)) *server {
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       time.Minute,
 		HandshakeTimeout:  time.Minute,
+		ProgressTimeout:   time.Minute,
 		Log:               slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, f := range change {
