@@ -26,7 +26,6 @@ const (
 type Encoder struct {
 	table   sentTable
 	updates bool // the next block has to begin with the table's size
-	least   int  // the smallest size since the last block, if updates
 }
 
 // NewEncoder returns an encoder with an empty table of 4096 bytes.
@@ -36,28 +35,26 @@ func NewEncoder() *Encoder {
 
 // SetMaxTableSize takes the peer's SETTINGS_HEADER_TABLE_SIZE, in bytes. The table's size is the smaller of it and 4096,
 // and the next block tells so. It is called between blocks.
+//
+// Where the peer says several before the next block, the smallest holds: the others would have to be told too (RFC 7541,
+// section 4.2), and there are decoders that take only one.
 func (e *Encoder) SetMaxTableSize(n uint32) {
 	size := int(min(n, defaultTableSize))
-	if size == e.table.max {
-		return
+	if e.updates {
+		size = min(size, e.table.max)
 	}
-	if !e.updates {
-		e.updates, e.least = true, size
+	if size != e.table.max {
+		e.updates = true
+		e.table.resize(size)
 	}
-	e.least = min(e.least, size)
-	e.table.resize(size)
 }
 
-// Begin starts a block: it writes the changes of the table's size since the last one, if there are any (RFC 7541, section
-// 4.2).
+// Begin starts a block: it writes the table's size where that has changed since the last one.
 func (e *Encoder) Begin(to []byte) []byte {
 	if !e.updates {
 		return to
 	}
 	e.updates = false
-	if e.least < e.table.max {
-		to = appendInteger(to, patternUpdate, prefixUpdate, uint32(e.least))
-	}
 	return appendInteger(to, patternUpdate, prefixUpdate, uint32(e.table.max))
 }
 

@@ -345,9 +345,11 @@ func TestContinue_IsSentOnceWhenTheContentIsWanted(t *testing.T) {
 
 func TestContinue_IsNotSentWhereNobodyReadsOrTheAnswerIsThere(t *testing.T) {
 	f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/late" {
+		if r.URL.Path == "/late" || r.URL.Path == "/decided" {
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
-			flush(w)
+			if r.URL.Path == "/late" {
+				flush(w)
+			}
 			content, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
 			_, _ = w.Write(content)
@@ -357,12 +359,14 @@ func TestContinue_IsNotSentWhereNobodyReadsOrTheAnswerIsThere(t *testing.T) {
 	w.post(1, "/", "expect", "100-continue")
 	w.post(3, "/late", "expect", "100-continue")
 	w.head(5, true, "POST", "/", "expect", "100-continue")
+	w.post(7, "/decided", "expect", "100-continue")
+	w.data(7, true, "hello")
 	w.send()
 	w.until(func() bool { return w.reply(3).status != 0 })
 	w.data(3, true, "hello")
 	w.send()
 	assert.Equal(t, "hello", w.content(3))
-	for _, id := range []uint32{1, 3, 5} {
+	for _, id := range []uint32{1, 3, 5, 7} {
 		assert.Empty(t, w.answer(id).informational)
 	}
 	assert.Equal(t, http.StatusOK, w.reply(1).status)

@@ -25,7 +25,8 @@ type impatient interface {
 	expire()
 }
 
-// begin says that one waits, once more or for the first time since pause. To stop a timer costs as much as to start it, so it goes on when the waiting is over.
+// begin says that one waits, once more or for the first time since pause. To stop a timer costs as much as to start it, so
+// it goes on when the waiting is over.
 func (p *patience) begin(timeout time.Duration, who impatient) {
 	if timeout <= 0 {
 		return

@@ -283,7 +283,9 @@ func TestDeadline_OfReadingIsTheHandlers(t *testing.T) {
 		"it passes": {func(t *testing.T, c *http.ResponseController) {
 			assert.NoError(t, c.SetReadDeadline(time.Now().Add(short)))
 		}, os.ErrDeadlineExceeded},
-		"it has passed": {func(t *testing.T, c *http.ResponseController) { assert.NoError(t, c.SetReadDeadline(time.Unix(1, 0))) }, os.ErrDeadlineExceeded},
+		"it has passed": {func(t *testing.T, c *http.ResponseController) {
+			assert.NoError(t, c.SetReadDeadline(time.Unix(1, 0)))
+		}, os.ErrDeadlineExceeded},
 		"it is sooner than it was": {func(t *testing.T, c *http.ResponseController) {
 			assert.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
 			assert.NoError(t, c.SetReadDeadline(time.Now().Add(short)))
