@@ -31,7 +31,7 @@ func TestProxy_WritesTheLinesOfRequestsThatAreCutOffWhenAPartOfItEnds(t *testing
 	require.NoError(t, os.WriteFile(services, fmt.Appendf(nil,
 		"services: [{name: web, address: %s, port: %s, tags: [tricot app.test]}]", host, port), 0o600))
 	p, err := assemble(loaded(t, "--providers=file", "--file-path="+services, "--certs-issuer=local", "--certs-dir="+dir+"/state",
-		"--http-bind-addr=127.0.0.1:0", "--https-bind-addr=127.0.0.1:0", "--middleware-redirect-enabled=false",
+		"--admin-bind-addr=127.0.0.1:0", "--http-bind-addr=127.0.0.1:0", "--https-bind-addr=127.0.0.1:0", "--middleware-redirect-enabled=false",
 		"--middleware-access-log-path="+lines), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	require.NoError(t, err)
 	ctx, fail := context.WithCancel(t.Context())

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"net/http"
-	"strings"
 )
 
 // StatusClientLeft stands for a response that nobody was there for: the client was gone before. It is never sent, it is
@@ -23,15 +22,4 @@ func (s *State) Outcome(ctx context.Context, aborted bool) int {
 		return 0
 	}
 	return http.StatusOK // what a server sends for a handler that wrote nothing
-}
-
-// ChallengePath is where a CA asks for the answer to a challenge (RFC 8555, section 8.3); the token follows.
-const ChallengePath = "/.well-known/acme-challenge/"
-
-// WithoutToken is a path as logs and traces may show it: without the token of a challenge.
-func WithoutToken(path string) string {
-	if token, ok := strings.CutPrefix(path, ChallengePath); ok && token != "" {
-		return ChallengePath + "***"
-	}
-	return path
 }

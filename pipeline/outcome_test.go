@@ -40,12 +40,3 @@ func TestOutcome_IsWhatTheClientGot(t *testing.T) {
 		assert.Equal(t, c.want, c.state.Outcome(c.ctx, c.aborted), c.name)
 	}
 }
-
-func TestWithoutToken_MasksATokenAndNothingElse(t *testing.T) {
-	for path, want := range map[string]string{
-		ChallengePath + "token": ChallengePath + "***", ChallengePath: ChallengePath, "/a/b": "/a/b", "": "",
-		"/x" + ChallengePath + "token": "/x" + ChallengePath + "token",
-	} {
-		assert.Equal(t, want, WithoutToken(path))
-	}
-}

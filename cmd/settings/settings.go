@@ -80,7 +80,7 @@ type Entrypoint struct {
 	ReadHeaderTimeout time.Duration `key:"read_header_timeout" default:"10s" is:"positive" usage:"How long a client may take to send the head of a request."`
 	IdleTimeout       time.Duration `key:"idle_timeout" default:"2m" is:"positive" usage:"How long a connection may wait for its next request."`
 	HandshakeTimeout  time.Duration `key:"handshake_timeout" default:"10s" is:"positive" usage:"How long a TLS handshake may take."`
-	ProgressTimeout   time.Duration `key:"progress_timeout" default:"5m" is:"positive" usage:"How long a client may take nothing of what waits for it, or send nothing of what it has announced."`
+	ProgressTimeout   time.Duration `key:"progress_timeout" default:"5m" is:"positive" usage:"How long a client may take nothing of what waits for it, or, until it is answered, send nothing of its request."`
 	MaxHeaderBytes    int           `key:"max_header_bytes" default:"65536" is:"min=1024,max=16777216" usage:"The longest head of a request, in bytes."`
 	MaxConnections    int           `key:"max_connections" default:"16384" is:"min=0" usage:"How many connections may be open at once, on each port. 0: no limit."`
 }

@@ -97,7 +97,7 @@ func (s *shards) revise(changes []change, parent func(name string) uint32, pace 
 		if c.to != nil {
 			*members = append(*members, c.to)
 		}
-		pace.step(fair)
+		pace.step(fair + len(*members)/8)
 	}
 	for at := range stale {
 		next.all[at] = next.shard(next.members[at], parent)

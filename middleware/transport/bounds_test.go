@@ -56,7 +56,7 @@ func (w *stuck) Write(p []byte) (int, error) {
 const maxPerStream = 72 << 10
 
 func TestTransport_HoldsABoundedBufferForEachSlowClient(t *testing.T) {
-	const streams, size = 1000, 1 << 20
+	const streams, size = 200, 1 << 20
 	content := strings.Repeat("x", size)
 	for name, answer := range map[string]string{
 		"of a known length": fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, content),

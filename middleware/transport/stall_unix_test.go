@@ -150,7 +150,7 @@ func TestTransport_GoesOnSendingWhatABackendTakesSlowlyOverTLS(t *testing.T) {
 	})
 	cs := newConnections(t, ConnectionOptions{Dial: dialSmall})
 	front := newFront(t, slow, setting{options: Options{Connections: cs}})
-	for _, length := range []int{maxHeld, 1 << 20, maxHeld} {
+	for _, length := range []int{maxHeld, maxHeld, 1 << 20} {
 		_, body := front.do(t, front.request(t, "POST", "/", bytes.NewReader(make([]byte, length))))
 		assert.Equal(t, fmt.Sprint(length), body)
 	}
@@ -193,10 +193,11 @@ func TestTransport_NoticesThatAClientLeavesWhileASecureBackendTakesNothing(t *te
 }
 
 func TestTransport_GivesTheAnswerOfASecureBackendThatDoesNotRead(t *testing.T) {
+	t.Parallel()
 	backend := newDeafBackend(t, pipeline.HTTPS, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nunread")
 	for _, length := range []int64{maxHeld, 1 << 20} {
 		front := newFront(t, backend, setting{options: Options{
-			ProgressTimeout: 100 * time.Millisecond,
+			ProgressTimeout: 3 * time.Second,
 			Connections:     newConnections(t, ConnectionOptions{Dial: dialSmall}),
 		}})
 		r := incoming(0)

@@ -79,10 +79,11 @@ func (x *exchange) copy(to io.Writer, from deadlineReader) (copied int64, err er
 	for {
 		n, err := from.Read(sip)
 		if n > 0 {
-			if _, err := to.Write(sip[:n]); err != nil {
+			written, err := to.Write(sip[:n])
+			copied += int64(written)
+			if err != nil {
 				return copied, err
 			}
-			copied += int64(n)
 		}
 		if n == len(sip) && err == nil {
 			var more int64
@@ -98,22 +99,25 @@ func (x *exchange) copy(to io.Writer, from deadlineReader) (copied int64, err er
 	}
 }
 
-// copyMuch ends without an error when nothing has come for some time, at least [haste].
+// copyMuch ends without an error when not much has come at once for some time, at least [haste].
 func (x *exchange) copyMuch(to io.Writer, from deadlineReader) (copied int64, err error) {
 	buf := x.pools.bulk.Get().(*bulk)
 	defer x.pools.bulk.Put(buf)
+	much := true
 	for deadline := (time.Time{}); ; {
-		if now := time.Now(); deadline.Sub(now) < haste {
+		if now := time.Now(); much && deadline.Sub(now) < haste {
 			deadline = now.Add(2 * haste)
 			_ = from.SetReadDeadline(deadline)
 		}
 		n, err := from.Read(buf[:])
 		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
+			written, err := to.Write(buf[:n])
+			copied += int64(written)
+			if err != nil {
 				return copied, err
 			}
-			copied += int64(n)
 		}
+		much = n > sipBuffer
 		if errors.Is(err, os.ErrDeadlineExceeded) { // which TLS gets over as well when it reads
 			return copied, from.SetReadDeadline(time.Time{})
 		}

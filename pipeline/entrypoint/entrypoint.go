@@ -38,12 +38,12 @@ type Options struct {
 
 	// ReadHeaderTimeout is for a request's head: for the first one from the connection's start (after the handshake),
 	// for further ones from their first bytes. IdleTimeout is for the wait between requests, HandshakeTimeout for the
-	// TLS handshake. ProgressTimeout is how long a client may take no byte of what waits to be sent to it, or send no byte of
-	// the content that it has announced while that is waited for; one that stops is found out after once to twice that time.
-	// All must be positive.
+	// TLS handshake. ProgressTimeout is how long a client may take no byte of what waits to be sent to it, or, before it has
+	// got the beginning of an answer, send no byte of the content that it has announced while that is waited for; one that
+	// stops is found out after once to three times that time. All must be positive.
 	ReadHeaderTimeout, IdleTimeout, HandshakeTimeout, ProgressTimeout time.Duration
 
-	// MaxHeaderBytes limits a request's head, within 4 KiB over HTTP/2; a longer one gets a 431. 0: 1 MiB.
+	// MaxHeaderBytes limits a request's head; a longer one gets a 431. 0: 1 MiB.
 	MaxHeaderBytes int
 	// MaxConnections limits open connections, those in a handshake and upgraded ones included. Further ones wait in the
 	// system's queue until one closes. 0: no limit.

@@ -16,6 +16,7 @@ type listener struct {
 	tls              *tls.Config // nil: plain
 	handshakeTimeout time.Duration
 	progressTimeout  time.Duration
+	lastTry          time.Duration // lastTry, but in tests
 	began            time.Time
 	limit            int           // 0: none
 	slots            chan struct{} // one is taken by each open connection; nil without a limit
@@ -39,6 +40,7 @@ func newListener(inner net.Listener, options Options, log *slog.Logger) *listene
 		Listener:         inner,
 		handshakeTimeout: options.HandshakeTimeout,
 		progressTimeout:  options.ProgressTimeout,
+		lastTry:          lastTry,
 		began:            time.Now(),
 		limit:            options.MaxConnections,
 		log:              log,

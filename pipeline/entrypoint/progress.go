@@ -32,10 +32,19 @@ func (c *conn) extend() error {
 	return c.TCPConn.SetWriteDeadline(c.listener.began.Add(c.progress.until))
 }
 
-func (c *conn) bound() error {
+// lastTry is how long the last try of a write may take that would have to wait: the system wakes who waits only when much of
+// its buffer is free, but lets one write as soon as there is some room.
+const lastTry = 10 * time.Millisecond
+
+// bound sets the deadline for a write; last says that it is the last try.
+func (c *conn) bound(last bool) error {
 	c.progress.mu.Lock()
 	defer c.progress.mu.Unlock()
-	return c.extend()
+	if !last || c.progress.other {
+		return c.extend()
+	}
+	c.progress.until = time.Since(c.listener.began) + c.listener.lastTry
+	return c.TCPConn.SetWriteDeadline(c.listener.began.Add(c.progress.until))
 }
 
 // passed says whether a write ended because the time was up that a client has.
@@ -51,8 +60,8 @@ func (c *conn) passed(err error) bool {
 
 // write writes all of p, for as long as the client takes something of it each time.
 func (c *conn) write(p []byte) (n int, err error) {
-	for {
-		if err := c.bound(); err != nil {
+	for last := false; ; {
+		if err := c.bound(last); err != nil {
 			return n, err
 		}
 		taken, err := c.TCPConn.Write(p[n:])
@@ -60,17 +69,18 @@ func (c *conn) write(p []byte) (n int, err error) {
 		switch {
 		case !c.passed(err):
 			return n, err
-		case taken == 0:
+		case last && taken == 0:
 			return n, c.stalled(err)
 		}
+		last = taken == 0
 	}
 }
 
 // WriteBuffers writes all pieces with one system call where that is possible, and takes what is written from them. It is
 // for plain connections, on which nothing is held back.
 func (c *conn) WriteBuffers(pieces *net.Buffers) (n int64, err error) {
-	for {
-		if err := c.bound(); err != nil {
+	for last := false; ; {
+		if err := c.bound(last); err != nil {
 			return n, err
 		}
 		taken, err := pieces.WriteTo(c.TCPConn)
@@ -78,9 +88,10 @@ func (c *conn) WriteBuffers(pieces *net.Buffers) (n int64, err error) {
 		switch {
 		case !c.passed(err):
 			return n, err
-		case taken == 0:
+		case last && taken == 0:
 			return n, c.stalled(err)
 		}
+		last = taken == 0
 	}
 }
 

@@ -175,6 +175,31 @@ func TestConn_WritesOnWhileItsClientTakesALittleNowAndThen(t *testing.T) {
 	}
 }
 
+// The system may have room for which it wakes nobody yet.
+func TestConn_TriesOnceMoreBeforeItGivesUpOnAClient(t *testing.T) {
+	const longer = time.Hour
+	for name, write := range ways {
+		t.Run(name, func(t *testing.T) {
+			c, client := acceptedWithin(t, time.Minute)
+			c.listener.lastTry = longer
+			content := pattern(tooMuch)
+			written := make(chan error, 1)
+			go func() {
+				_, err := write(c, content)
+				written <- err
+			}()
+			for lastTry := false; !lastTry; { // as long as something more fits in
+				letTimePass(t, c)
+				c.progress.mu.Lock()
+				lastTry = c.progress.until-time.Since(c.listener.began) > longer/2
+				c.progress.mu.Unlock()
+			}
+			assert.True(t, bytes.Equal(content, []byte(read(t, client, len(content)))))
+			assert.NoError(t, receive(t, written))
+		})
+	}
+}
+
 // pattern gives content of which no two pieces of a power of two bytes are alike.
 func pattern(size int) []byte {
 	content := make([]byte, size)

@@ -8,7 +8,7 @@ import (
 
 // lastWords is how long Shutdown waits for the handlers of requests that it has cut off, so that their lines still reach
 // the access log.
-const lastWords = 500 * time.Millisecond
+const lastWords = 2 * time.Second
 
 // A CutOffError says that an entrypoint was closed before all of its requests had ended.
 type CutOffError struct {

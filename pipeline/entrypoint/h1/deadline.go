@@ -31,6 +31,18 @@ func (l *life) setReadDeadline(t time.Time) error {
 	return x.conn.client.SetReadDeadline(t)
 }
 
+// mayBeSilent says whether a client may go on to send nothing although the time for that has passed, and gives it as much
+// again: one that has got the beginning of an answer may listen to it for as long as that goes on.
+func (l *life) mayBeSilent(err error) bool {
+	x := l.exchange
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !x.response.begun.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.limited && !x.conn.hijacked.Load() && x.conn.extend(x.conn.server.options.ProgressTimeout) == nil
+}
+
 // contentFailed says why the content cannot be read to its end. That ends the context of the request, unless the client
 // is there and may have an answer.
 func (l *life) contentFailed(err error) error {

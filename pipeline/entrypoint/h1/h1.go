@@ -43,9 +43,10 @@ type Options struct {
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request; it may wait a sixteenth longer.
 	IdleTimeout time.Duration
-	// ProgressTimeout is how long a client may send nothing of a request's content while that is waited for; it may wait a
-	// sixteenth longer, and over TLS what counts is a whole record. Then reading fails with a StallError of package
-	// exchange, and the connection is closed after the answer. A deadline that the handler sets holds in its place.
+	// ProgressTimeout must be positive. It is how long a client that has not got the beginning of an answer may send nothing
+	// of a request's content while that is waited for; it may wait a sixteenth longer, and over TLS what counts is a whole
+	// record. Then reading fails with a StallError of package exchange, and the connection is closed after the answer. A
+	// deadline that the handler sets holds in its place.
 	ProgressTimeout time.Duration
 	// MaxHeaderBytes limits a request's head. 0: 1 MiB.
 	MaxHeaderBytes int

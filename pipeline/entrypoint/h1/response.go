@@ -34,9 +34,10 @@ type response struct {
 	continuing  sync.Mutex // held while an informational response is written
 	mayContinue bool       // the client has neither been asked, nor answered
 
-	status  int   // 0 before the final one is known
-	length  int64 // of the content as announced; -1: unknown
-	written int64 // of content
+	begun   atomic.Bool // the final status is known
+	status  int         // 0 before that
+	length  int64       // of the content as announced; -1: unknown
+	written int64       // of content
 
 	sent       bool // the head is on its way
 	chunked    bool
@@ -75,6 +76,7 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.stopContinue()
+	w.begun.Store(true)
 	w.status = status
 	if declared, ok := w.Header()["Content-Length"]; ok && declared != nil {
 		n, err := strconv.ParseInt(declared[0], 10, 64)

@@ -27,6 +27,9 @@ func (s *source) Read(p []byte) (n int, err error) {
 	}
 	c.headBegun = true
 	read, err := c.client.Read(p[n:])
+	for read == 0 && err != nil && !c.inHead && c.exchange.life.mayBeSilent(err) {
+		read, err = c.client.Read(p)
+	}
 	if n += read; n > 0 && err == io.EOF {
 		err = nil // it comes again
 	}

@@ -124,6 +124,31 @@ func TestBody_ComesWholeHoweverLongItTakes(t *testing.T) {
 	}
 }
 
+// Who listens to a stream may have nothing to say for long.
+func TestBody_WaitsForASilentClientThatHasGotTheBeginningOfAnAnswer(t *testing.T) {
+	overBoth(t, func(t *testing.T, serve serving) {
+		f := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			c := http.NewResponseController(w)
+			assert.NoError(t, c.EnableFullDuplex())
+			assert.NoError(t, c.Flush())
+			content, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			_, _ = w.Write(content)
+		}, progress(short))
+		c := f.dial(t)
+		r := bufio.NewReader(c)
+		write(t, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+		response, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		requireSilent(t, c, 4*short)
+		write(t, c, "hello")
+		content, err := io.ReadAll(response.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, "hello", string(content))
+	})
+}
+
 func TestBody_LeavesNoDeadlineToAHandlerThatTakesItsTime(t *testing.T) {
 	overBoth(t, func(t *testing.T, serve serving) {
 		came := make(chan struct{})

@@ -183,10 +183,14 @@ func (b *body) stop() {
 	}
 }
 
-// expire is for the time that passes.
+// expire is for the time that passes. A client that has got the beginning of an answer may be silent for as long as that goes
+// on, such as one that listens to a stream.
 func (b *body) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.stream.response.begun.Load() {
+		b.reading.again()
+	}
 	if err := b.reading.over(b); err != nil {
 		b.expired = err
 		b.wake.Broadcast()

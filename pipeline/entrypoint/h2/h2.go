@@ -51,8 +51,8 @@ type Options struct {
 	ReadHeaderTimeout time.Duration
 	// IdleTimeout is how long a connection may be without a stream; it may be a sixteenth longer.
 	IdleTimeout time.Duration
-	// ProgressTimeout is how long a handler waits for a client that neither sends the content that it has announced, nor
-	// makes room for the answer. 0: without end.
+	// ProgressTimeout is how long a handler waits for a client that makes no room for the answer, or, before the answer has
+	// begun, sends nothing of the content that it has announced. 0: without end.
 	ProgressTimeout time.Duration
 	// MaxHeaderBytes limits a request's head, as RFC 9113, section 6.5.2 counts SETTINGS_MAX_HEADER_LIST_SIZE. A longer one
 	// gets a 431; where it is more than twice as long as it comes, the connection is closed. 0: 1 MiB.

@@ -37,6 +37,13 @@ func (p *patience) begin(timeout time.Duration, who impatient) {
 	p.start(p.since.Add(timeout), who)
 }
 
+// again has the time-out begin anew for one that waits.
+func (p *patience) again() {
+	if !p.since.IsZero() {
+		p.since = time.Now()
+	}
+}
+
 // pause says that it is over for now.
 func (p *patience) pause() { p.since = time.Time{} }
 

@@ -22,11 +22,12 @@ type response struct {
 	isHead      bool
 	mayContinue atomic.Bool // the client waits to be asked for the content, and has neither been asked nor answered
 
-	status  int   // 0 before the final one is known
-	length  int64 // of the content as announced; -1: unknown
-	written int64 // of content
-	sent    bool  // the head is on its way
-	ended   bool  // and all the rest, too
+	begun   atomic.Bool // the final status is known
+	status  int         // 0 before that
+	length  int64       // of the content as announced; -1: unknown
+	written int64       // of content
+	sent    bool        // the head is on its way
+	ended   bool        // and all the rest, too
 	over    atomic.Bool
 	err     error // of sending
 
@@ -81,6 +82,7 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.mayContinue.Store(false)
+	w.begun.Store(true)
 	w.status = status
 	if declared, ok := w.Header()["Content-Length"]; ok && len(declared) > 0 {
 		n, isLength := parseLength(declared[0])

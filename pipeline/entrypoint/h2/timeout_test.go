@@ -245,6 +245,37 @@ func TestProgress_LetsSlowOnesGoOn(t *testing.T) {
 	assert.Len(t, w.content(1), pieces*each)
 }
 
+// Who listens to a stream may have nothing to say for long.
+func TestProgress_LetsAClientBeSilentThatHasGotTheBeginningOfAnAnswer(t *testing.T) {
+	f := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		flush(w)
+		b := &w.(*response).stream.body
+		begun := time.Now()
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			assert.Eventually(t, func() bool {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				return time.Since(begun) > 3*short && !b.reading.since.IsZero() // somebody waits for the client
+			}, longest, 10*step)
+			_, _ = io.WriteString(w, "more")
+			flush(w)
+		}()
+		content, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		<-written
+		_, _ = w.Write(content)
+	}, stalls(short))
+	w := f.wire(t)
+	w.post(1, "/")
+	w.send()
+	w.until(func() bool { return w.reply(1).content.String() == "more" })
+	w.data(1, true, "hello")
+	w.send()
+	assert.Equal(t, "morehello", w.content(1))
+}
+
 // A handler may take as long as it likes before it reads, and between its writes.
 func TestProgress_DoesNotCountWhereNobodyWaitsForTheClient(t *testing.T) {
 	f := serve(t, func(w http.ResponseWriter, r *http.Request) {
