@@ -59,31 +59,28 @@ func (c *conn) passed(err error) bool {
 }
 
 // write writes all of p, for as long as the client takes something of it each time.
-func (c *conn) write(p []byte) (n int, err error) {
-	for last := false; ; {
-		if err := c.bound(last); err != nil {
-			return n, err
-		}
-		taken, err := c.TCPConn.Write(p[n:])
-		n += taken
-		switch {
-		case !c.passed(err):
-			return n, err
-		case last && taken == 0:
-			return n, c.stalled(err)
-		}
-		last = taken == 0
-	}
+func (c *conn) write(p []byte) (int, error) {
+	n, err := c.persist(func() (int64, error) {
+		taken, err := c.TCPConn.Write(p)
+		p = p[taken:]
+		return int64(taken), err
+	})
+	return int(n), err
 }
 
 // WriteBuffers writes all pieces with one system call where that is possible, and takes what is written from them. It is
 // for plain connections, on which nothing is held back.
-func (c *conn) WriteBuffers(pieces *net.Buffers) (n int64, err error) {
+func (c *conn) WriteBuffers(pieces *net.Buffers) (int64, error) {
+	return c.persist(func() (int64, error) { return pieces.WriteTo(c.TCPConn) })
+}
+
+// persist calls write, which goes on where it stopped, again each time that the client took something within its time.
+func (c *conn) persist(write func() (int64, error)) (n int64, err error) {
 	for last := false; ; {
 		if err := c.bound(last); err != nil {
 			return n, err
 		}
-		taken, err := pieces.WriteTo(c.TCPConn)
+		taken, err := write()
 		n += taken
 		switch {
 		case !c.passed(err):

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// maxFields is how many field lines a head or a trailer section may have. Each costs the reader some twenty times the
+// MaxFields is how many field lines a head or a trailer section may have. Each costs the reader some twenty times the
 // memory that it costs the sender.
-const maxFields = 1000
+const MaxFields = 1000
 
 // ParseFields reads field lines, each with its CRLF, into header, whose names are in canonical form, values without the
 // white space around them. The strings share the memory of lines. More than 1,000 lines are [ErrTooLarge], whatever is
 // not a field line is a [*SyntaxError], and header then holds those before it.
 func ParseFields(lines string, header http.Header) error {
 	count := strings.Count(lines, "\n")
-	if count > maxFields {
+	if count > MaxFields {
 		return ErrTooLarge
 	}
 	values := make([]string, count)

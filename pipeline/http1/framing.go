@@ -53,12 +53,14 @@ func length(lengths, codings []string, minor int, unknown int64) (int64, error) 
 	case len(lengths) > 1:
 		return 0, malformed("more than one Content-Length")
 	case len(lengths) > 0:
-		return parseLength(lengths[0])
+		return ParseLength(lengths[0])
 	}
 	return unknown, nil
 }
 
-func parseLength(s string) (int64, error) {
+// ParseLength reads the value of a Content-Length, which is written in digits alone (RFC 9110, section 8.6). The error is a
+// [*SyntaxError].
+func ParseLength(s string) (int64, error) {
 	for i := 0; i < len(s); i++ { // ParseInt takes signs
 		if s[i] < '0' || s[i] > '9' {
 			return 0, malformed("a Content-Length that is no number")

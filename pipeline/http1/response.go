@@ -9,7 +9,7 @@ type Field struct{ Name, Value string }
 // each before it goes anywhere. The strings share the memory of lines. On an error it gives those before it.
 func AppendFields(to []Field, lines string) ([]Field, error) {
 	for first := len(to); lines != ""; {
-		if len(to)-first == maxFields {
+		if len(to)-first == MaxFields {
 			return to, ErrTooLarge
 		}
 		line, rest, err := CutLine(lines)

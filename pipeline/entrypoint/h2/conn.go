@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func (c *conn) end(cause error) {
 	switch {
 	case errors.As(cause, &wrong):
 		code = wrong.code
-		c.server.debug("connection refused", slog.String("reason", wrong.reason), slog.String("client", c.remote))
+		c.debug("connection refused", slog.String("reason", wrong.reason))
 	case errors.Is(cause, errIdle), errors.Is(cause, errDone):
 	default:
 		c.lose(cause)
@@ -160,7 +161,7 @@ func (c *conn) lose(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil && (len(c.streams) > 0 || !errors.Is(cause, io.EOF)) {
-		c.server.debug("connection lost", slog.Any("cause", cause), slog.String("client", c.remote))
+		c.debug("connection lost", slog.Any("cause", cause))
 	}
 	if errors.Is(cause, io.EOF) {
 		cause = errLeft
@@ -226,9 +227,12 @@ func (c *conn) doneIfDrained() {
 	}
 }
 
-// debugStream logs what a client did wrong on a stream.
-func (c *conn) debugStream(id uint32, message, reason string) {
-	c.server.debug(message, slog.String("reason", reason), slog.Uint64("stream", uint64(id)), slog.String("client", c.remote))
+// debug logs what the client did.
+func (c *conn) debug(message string, about ...slog.Attr) {
+	log, ctx := c.server.options.Log, context.Background()
+	if log.Enabled(ctx, slog.LevelDebug) {
+		log.LogAttrs(ctx, slog.LevelDebug, message, append(about, slog.String("client", c.remote))...)
+	}
 }
 
 // misused is about a handler, not the client.

@@ -9,19 +9,15 @@ import (
 type errorCode uint32
 
 const (
-	noError            errorCode = 0x0
-	protocolError      errorCode = 0x1
-	internalError      errorCode = 0x2
-	flowControlError   errorCode = 0x3
-	streamClosed       errorCode = 0x5
-	frameSizeError     errorCode = 0x6
-	refusedStream      errorCode = 0x7
-	compressionError   errorCode = 0x9
-	enhanceYourCalm    errorCode = 0xb
-	highestStream                = 1<<31 - 1 // an identifier that is above all others
-	largestWindow                = 1<<31 - 1 // bytes
-	defaultWindow                = 1<<16 - 1 // bytes, until something else is said
-	defaultHeaderTable           = 4096      // bytes
+	noError          errorCode = 0x0
+	protocolError    errorCode = 0x1
+	internalError    errorCode = 0x2
+	flowControlError errorCode = 0x3
+	streamClosed     errorCode = 0x5
+	frameSizeError   errorCode = 0x6
+	refusedStream    errorCode = 0x7
+	compressionError errorCode = 0x9
+	enhanceYourCalm  errorCode = 0xb
 )
 
 // A connectionError ends the connection (section 5.4.1).

@@ -34,6 +34,11 @@ const (
 	maxFrame = 16 << 10 // bytes
 	// maxRecord is the content of a TLS record at its longest (RFC 8446, section 5.1).
 	maxRecord = 16 << 10 // bytes
+
+	highestStream      = 1<<31 - 1 // an identifier that is above all others
+	largestWindow      = 1<<31 - 1 // bytes
+	defaultWindow      = 1<<16 - 1 // bytes, until something else is said
+	defaultHeaderTable = 4 << 10   // bytes
 )
 
 // frameHeader is what stands before each payload (section 4.1).

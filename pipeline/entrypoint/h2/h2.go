@@ -23,7 +23,6 @@
 package h2
 
 import (
-	"context"
 	"crypto/tls"
 	"log/slog"
 	"net/http"
@@ -136,9 +135,3 @@ func (s *Server) Drain() {
 
 // Close ends the goroutines that wait for work. It is for a server whose connections have been closed.
 func (s *Server) Close() { s.workers.close() }
-
-func (s *Server) debug(message string, about ...slog.Attr) {
-	if ctx := context.Background(); s.options.Log.Enabled(ctx, slog.LevelDebug) {
-		s.options.Log.LogAttrs(ctx, slog.LevelDebug, message, about...)
-	}
-}

@@ -12,7 +12,7 @@ type inbox struct {
 	buffer     *inBuffer // nil while nothing is there
 	start, end int
 
-	deadline time.Time // the one in force; zero where that is not known
+	deadline time.Time // the one in force
 	timed    bool      // it is that of a head
 }
 
@@ -117,7 +117,7 @@ func (c *conn) arm() error {
 		}
 		b.timed = true
 		return c.setReadDeadline(time.Now().Add(timeout))
-	case len(c.streams) > 0 && !b.deadline.IsZero() && !b.timed:
+	case len(c.streams) > 0 && !b.timed:
 		return nil
 	case len(c.streams) > 0:
 		b.timed = false

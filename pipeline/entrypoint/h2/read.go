@@ -206,7 +206,7 @@ func (c *conn) takeGoAway(h frameHeader, payload []byte) error {
 		return failure(frameSizeError, "GOAWAY of less than 8 bytes")
 	}
 	if code := binary.BigEndian.Uint32(payload[4:]); code != uint32(noError) {
-		c.server.debug("client closes the connection", slog.Uint64("code", uint64(code)), slog.String("client", c.remote))
+		c.debug("client closes the connection", slog.Uint64("code", uint64(code)))
 	}
 	return nil
 }

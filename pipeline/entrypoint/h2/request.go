@@ -13,10 +13,6 @@ import (
 	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
-// maxFields is how many field lines a head may have, as over HTTP/1.1. Each costs many times the memory that it costs the
-// sender.
-const maxFields = 1000
-
 // head is what a request's block has, beside its fields.
 type head struct {
 	method, scheme, authority, path string
@@ -81,8 +77,7 @@ func (c *conn) takeHead(id uint32, ended bool, block []byte) error {
 		return c.refuse(id, protocolError, h.malformed)
 	}
 	if s.refusal != nil {
-		c.server.debug("request refused", slog.Int("status", s.refusal.status), slog.String("reason", s.refusal.reason),
-			slog.String("client", c.remote))
+		c.debug("request refused", slog.Int("status", s.refusal.status), slog.String("reason", s.refusal.reason))
 	}
 	c.open(s, ended)
 	return nil
@@ -147,7 +142,7 @@ func (c *conn) readHead(block []byte) (head, error) {
 	for f, ok := d.Next(); ok; f, ok = d.Next() {
 		size += len(f.Name) + len(f.Value) + 32 // section 6.5.2
 		switch {
-		case size > c.server.options.MaxHeaderBytes, len(c.fields) >= maxFields:
+		case size > c.server.options.MaxHeaderBytes, len(c.fields) >= http1.MaxFields:
 			h.tooLarge = true
 		case !f.Valid:
 			h.blame("a field that is none: " + strconv.Quote(f.Name))
@@ -289,23 +284,13 @@ func (s *stream) readTarget(h *head) {
 		return
 	}
 	r.RequestURI = h.path
-	if !isTarget(h.method, h.path) {
-		s.refuseBad("a :path that is none")
+	if form, err := http1.TargetForm(h.method, h.path); err != nil || form == http1.Absolute {
+		s.refuseBad("a :path that is none") // RFC 9113, section 8.3.1
 		return
 	}
 	if err := exchange.ParseTarget(&s.url, h.path); err != nil {
 		s.refuseBad("a :path that cannot be decoded")
 	}
-}
-
-// isTarget says whether a :path is one (section 8.3.1): of visible characters, and without a fragment.
-func isTarget(method, path string) bool {
-	for i := 0; i < len(path); i++ {
-		if c := path[i]; c <= ' ' || c == 0x7f || c == '#' {
-			return false
-		}
-	}
-	return path[0] == '/' || path == "*" && method == http.MethodOptions
 }
 
 // readHost takes the host from :authority or, where there is none, from the Host field. There is one at most, and it is the
@@ -335,23 +320,12 @@ func (s *stream) readLength(ended bool) {
 	if !ok {
 		return
 	}
-	length, isLength := parseLength(lengths[0])
-	if len(lengths) > 1 || !isLength || ended && length != 0 {
+	length, err := http1.ParseLength(lengths[0])
+	if len(lengths) > 1 || err != nil || ended && length != 0 {
 		s.refuseBad("a Content-Length that is not the content's, or more than one")
 		return
 	}
 	r.ContentLength, s.declared = length, length
-}
-
-// parseLength reads a length, which is written in digits alone (RFC 9110, section 8.6).
-func parseLength(s string) (int64, bool) {
-	for i := 0; i < len(s); i++ { // ParseInt takes signs
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil
 }
 
 // readExpect takes note of a client that waits to be asked for the content (RFC 9110, section 10.1.1).

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -85,8 +86,7 @@ func (w *response) WriteHeader(status int) {
 	w.begun.Store(true)
 	w.status = status
 	if declared, ok := w.Header()["Content-Length"]; ok && len(declared) > 0 {
-		n, isLength := parseLength(declared[0])
-		if isLength {
+		if n, err := http1.ParseLength(declared[0]); err == nil {
 			w.length = n
 		} else {
 			s.conn.misused(&s.request, "invalid Content-Length")
@@ -102,7 +102,7 @@ func (w *response) note() {
 	dated := false
 	for name, values := range w.header {
 		switch name {
-		case "Content-Length", "Keep-Alive", "Proxy-Connection", "Upgrade":
+		case "Content-Length":
 			continue
 		case "Connection":
 			if pipeline.HasToken(values, "close") {
@@ -124,8 +124,11 @@ func (w *response) note() {
 		case "Trailer":
 			w.announce(values)
 		default:
+			if isConnectionSpecific(name) {
+				continue
+			}
 			if !http1.IsToken(name) {
-				w.trailing = w.trailing || isLateTrailer(name)
+				w.trailing = w.trailing || strings.HasPrefix(name, http.TrailerPrefix)
 				continue
 			}
 		}
@@ -270,7 +273,7 @@ func (w *response) finish() bool {
 // hasLateTrailers says whether there are trailers that nobody announced; they may have been set after the head.
 func (w *response) hasLateTrailers() bool {
 	for name := range w.header {
-		if isLateTrailer(name) {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return true
 		}
 	}
@@ -288,7 +291,6 @@ func (w *response) send(p []byte, last bool) error {
 	if !w.sent {
 		w.complete(len(first)+len(p), first, p, last)
 		m.head, m.status = w.draft.fields, w.status
-		m.hasHead = true
 	}
 	if w.isHead {
 		m.content, m.ends = [2][]byte{}, true
@@ -328,20 +330,11 @@ func (w *response) collectTrailers() []line {
 		trailer = appendLines(trailer, name, w.header[name])
 	}
 	for name, values := range w.header {
-		if !isLateTrailer(name) {
-			continue
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && http1.IsToken(name) && httpguts.ValidTrailerHeader(name) {
+			trailer = appendLines(trailer, name, values)
 		}
-		name = name[len(http.TrailerPrefix):]
-		if !http1.IsToken(name) || !httpguts.ValidTrailerHeader(name) {
-			continue
-		}
-		trailer = appendLines(trailer, name, values)
 	}
 	return trailer
-}
-
-func isLateTrailer(name string) bool {
-	return len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix
 }
 
 // free gives back what was taken from pools.

@@ -7,8 +7,7 @@ import (
 
 // message is a part of an answer.
 type message struct {
-	hasHead bool
-	status  int
+	status  int // 0: the head is on its way already
 	head    []line
 	content [2][]byte // one after the other
 	ends    bool      // nothing comes after it
@@ -36,7 +35,7 @@ func (s *stream) send(m *message) error {
 	if err := s.awaitOutbox(); err != nil {
 		return err
 	}
-	if m.hasHead {
+	if m.status != 0 {
 		s.answered = true
 		flags := uint8(0)
 		if m.ends && m.length() == 0 && len(m.trailer) == 0 {

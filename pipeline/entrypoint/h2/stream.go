@@ -2,6 +2,7 @@ package h2
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -140,7 +141,7 @@ func (c *conn) isIdle(id uint32) bool { return id > max(c.lastID, c.ignored) || 
 // refuse ends a stream whose client broke a rule (section 5.4.2); it may have been closed before. The error is about the
 // connection. The lock must be held.
 func (c *conn) refuse(id uint32, code errorCode, reason string) error {
-	c.debugStream(id, "stream refused", reason)
+	c.debug("stream refused", slog.String("reason", reason), slog.Uint64("stream", uint64(id)))
 	c.reset(id, code)
 	if s := c.streams[id]; s != nil {
 		s.fail(errMessage)
