@@ -34,7 +34,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// shutdown starts a shutdown and returns when the port is closed.
+// shutdown starts a shutdown and returns when the port is closed and the connections to clients know.
 func shutdown(t *testing.T, e *Entrypoint, ctx context.Context) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -44,8 +44,8 @@ func shutdown(t *testing.T, e *Entrypoint, ctx context.Context) <-chan error {
 		if err == nil {
 			_ = c.Close()
 		}
-		return err != nil
-	}, patience, time.Millisecond, "the port is closed")
+		return err != nil && e.listener.draining.Load()
+	}, patience, time.Millisecond, "the port is closed, and answers are the last ones")
 	return done
 }
 
