@@ -5,8 +5,7 @@
 // In front of it stands what a test needs and Pebble lacks: requests and orders are counted, and [Server.Fail] makes it
 // answer with errors, hang, lose an answer, or [Server.Stop] as if it were away.
 //
-// Pebble is configured by environment variables of the process and its DNS server by a handler of the process. So all
-// servers of a test binary validate without a pause and resolve names in the same way.
+// Pebble is configured by environment variables of the process. So all servers of a test binary validate without a pause.
 package acmetest
 
 import (
@@ -26,7 +25,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
@@ -222,34 +220,4 @@ func (s *Server) SetRenewalWindow(leaf *x509.Certificate, start, end time.Time, 
 	memory := s.db
 	s.mu.Unlock()
 	require.NoError(s.t, memory.SetARIResponse(leaf.SerialNumber, string(info)))
-}
-
-// startDNS starts a DNS server for which every name is at 127.0.0.1, and gives its address.
-func startDNS(t testing.TB) string {
-	for range 20 {
-		probe, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		addr := probe.Addr().String()
-		require.NoError(t, probe.Close())
-		server, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{addr}, Log: log.New(io.Discard, "", 0)})
-		require.NoError(t, err)
-		server.SetDefaultDNSIPv6("")
-		server.Run()
-		if answers(addr) {
-			t.Cleanup(server.Shutdown)
-			return addr
-		}
-	}
-	require.Fail(t, "no port could be had for the DNS server")
-	return ""
-}
-
-// answers waits until something accepts connections.
-func answers(addr string) bool {
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); <-time.After(time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			return conn.Close() == nil
-		}
-	}
-	return false
 }
