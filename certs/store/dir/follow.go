@@ -10,7 +10,7 @@ import (
 )
 
 // Follow is as [store.Store] says. It looks at the modification times of the directories, and lists one, or reads a file,
-// only where it may have changed: ten thousand records at rest cost two system calls a look.
+// only where it may have changed: ten thousand records at rest cost three system calls a look.
 func (s *Store) Follow(ctx context.Context, prefix string, changed func([]store.Record)) error {
 	if err := store.CheckPrefix(prefix); err != nil {
 		return fmt.Errorf("follow %s: %w", s.dir, err)

@@ -3,6 +3,7 @@ package dir_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +98,41 @@ func TestFollow_KeepsQuietWhileTheDirectoryIsAwayAndGoesOnWhenItIsBack(t *testin
 			assert.Equal(t, 1, log.Count("can be read again"))
 		})
 	}
+}
+
+func TestFollow_TakesNoStoreThatGoesAwayWhileItIsReadForAnEmptyOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	log := &certstest.Logbook{}
+	s, err := dir.Open(dir.Options{Dir: path, Poll: time.Microsecond, Log: slog.New(slog.NewTextHandler(log, nil))})
+	require.NoError(t, err)
+	save(t, s, "certs/a", "1")
+	var empty atomic.Int64
+	f := follow(t, told{s, func(records []store.Record) {
+		if len(records) == 0 {
+			empty.Add(1)
+		}
+	}})
+	f.await(t, "a=1")
+	for n := 1; n <= 300; n++ {
+		require.NoError(t, os.Rename(path, path+"-aside"))
+		require.Eventually(t, func() bool { return log.Count("cannot be read;") == n }, 30*time.Second, time.Millisecond)
+		require.NoError(t, os.Rename(path+"-aside", path))
+		require.Eventually(t, func() bool { return log.Count("can be read again") == n }, 30*time.Second, time.Millisecond)
+	}
+	assert.Zero(t, empty.Load())
+}
+
+// told has somebody else be told before the follower is.
+type told struct {
+	store.Store
+	first func([]store.Record)
+}
+
+func (s told) Follow(ctx context.Context, prefix string, changed func([]store.Record)) error {
+	return s.Store.Follow(ctx, prefix, func(records []store.Record) {
+		s.first(records)
+		changed(records)
+	})
 }
 
 func TestFollow_OneFileThatCannotBeUsedHoldsUpNoOther(t *testing.T) {

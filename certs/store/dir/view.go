@@ -41,6 +41,13 @@ func (v *view) look(top string) (bool, error) {
 	if err := v.store.present(); err != nil {
 		return false, err
 	}
+	if err := v.update(top); err != nil {
+		return false, err
+	}
+	return v.news, v.store.present() // otherwise what was missing says nothing
+}
+
+func (v *view) update(top string) error {
 	var parents []string
 	for at, c := range top {
 		if c == '/' {
@@ -51,17 +58,14 @@ func (v *view) look(top string) (bool, error) {
 		switch info, err := os.Lstat(v.store.path(parent)); {
 		case errors.Is(err, fs.ErrNotExist):
 			v.forget(top)
-			return v.news, nil
+			return nil
 		case err != nil:
-			return false, err
+			return err
 		case !info.IsDir():
-			return false, fmt.Errorf("%s is %s, not a directory", v.store.path(parent), kind(info))
+			return fmt.Errorf("%s is %s, not a directory", v.store.path(parent), kind(info))
 		}
 	}
-	if err := v.walk(top, time.Now()); err != nil {
-		return false, err
-	}
-	return v.news, nil
+	return v.walk(top, time.Now())
 }
 
 func (v *view) walk(key string, now time.Time) error {
