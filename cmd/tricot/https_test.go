@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,10 +73,10 @@ func TestACME_AnswersAChallengeOfTheStoreOnPlainHTTP(t *testing.T) {
 
 	client := p.plainClient(t)
 	var reply reply
-	eventually(t, time.Second, func() bool {
+	p.eventually(func() bool {
 		reply = get(t, client, "http://app.test/.well-known/acme-challenge/"+token)
 		return reply.StatusCode == http.StatusOK
-	}, "the challenge is not answered within a second")
+	}, "the challenge is not answered")
 	assert.Equal(t, answer, reply.body)
 	assert.Equal(t, http.StatusNotFound, get(t, client, "http://app.test/.well-known/acme-challenge/unknown").StatusCode)
 }

@@ -126,7 +126,6 @@ func (x *exchange) end() {
 		name = state.Route.Host
 	}
 	host := c.hosts.of(name)
-	host.requests.of(series{x.method, codeOf(state.Outcome(x.r.Context(), x.aborted))}).Add(1)
 	host.total.observe(end.Sub(state.Received))
 	switch {
 	case state.Sent.IsZero():
@@ -157,4 +156,5 @@ func (x *exchange) end() {
 	if upgraded {
 		host.upgraded.Add(1)
 	}
+	host.requests.of(series{x.method, codeOf(state.Outcome(x.r.Context(), x.aborted))}).Add(1)
 }

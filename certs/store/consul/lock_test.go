@@ -72,7 +72,7 @@ func TestLock_IsKeptWhereSomeRenewalsFail(t *testing.T) {
 	agent := shared.Agent(t)
 	client, m := meddled(t, agent)
 	log, logger := newLog(slog.LevelInfo)
-	s := open(t, agent, consul.Options{Client: client, Log: logger})
+	s := open(t, agent, consul.Options{Client: client, Log: logger, SessionTTL: 9 * ttl}) // a slow machine renews late
 	var failed atomic.Int32
 	m.meddle(func(r *http.Request, inner http.RoundTripper) (*http.Response, error) {
 		if strings.HasPrefix(r.URL.Path, "/v1/session/renew/") && failed.Add(1) <= 3 {
