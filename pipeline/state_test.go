@@ -340,7 +340,7 @@ func TestNew_LetsTheServerRemoveTheFilesOfAFormThatAStageParsed(t *testing.T) {
 	require.Eventually(t, func() bool {
 		entries, err := os.ReadDir(dir)
 		return err == nil && len(entries) == 0
-	}, 5*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 }
 
 func TestEnter_KeepsRequestsApartUnderConcurrency(t *testing.T) {

@@ -96,7 +96,7 @@ func TestACME_BoundsTheQuestionByTheRequest(t *testing.T) {
 		return "", false
 	})(http.NotFoundHandler()))
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+pipeline.ChallengePath+token, nil)
 	require.NoError(t, err)

@@ -137,7 +137,7 @@ func TestResponse_TellsTheHandlerThatTheClientLeft(t *testing.T) {
 		select {
 		case err := <-told:
 			assert.Error(t, err)
-		case <-time.After(20 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("the handler was told nothing")
 		}
 	})

@@ -259,10 +259,10 @@ func TestResponse_LeavesAnUpgradeAlone(t *testing.T) {
 // echoes upgrades a connection and has a line come back.
 func echoes(t *testing.T, server *site) {
 	t.Helper()
-	connection, err := net.DialTimeout("tcp", server.Listener.Addr().String(), 10*time.Second)
+	connection, err := net.DialTimeout("tcp", server.Listener.Addr().String(), 30*time.Second)
 	require.NoError(t, err)
 	defer connection.Close()
-	require.NoError(t, connection.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, connection.SetDeadline(time.Now().Add(30*time.Second)))
 	_, err = io.WriteString(connection, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n"+
 		"Accept-Encoding: gzip\r\n\r\nhello\n")
 	require.NoError(t, err)
