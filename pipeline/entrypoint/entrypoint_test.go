@@ -59,7 +59,7 @@ func TestServe_RefusesTLSBelow12(t *testing.T) {
 		c := tls.Client(dial(t, e), &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
 		assert.Equal(t, accepted, c.Handshake() == nil, tls.VersionName(version))
 	}
-	log.eventually(t, "level=DEBUG msg=server entrypoint=https error=\"http: TLS handshake error")
+	log.Await(t, "level=DEBUG msg=server entrypoint=https error=\"http: TLS handshake error")
 	assert.Equal(t, uint16(tls.VersionTLS10), options.TLS.MinVersion, "the caller's configuration is not touched")
 	assert.Empty(t, options.TLS.NextProtos)
 }
@@ -164,8 +164,8 @@ func TestServe_LogsAPanicOnceWithItsStackAndClosesTheConnection(t *testing.T) {
 			options, log := secure(t, panics)
 			_, err := client(t, http2).Get(url(serve(t, options)))
 			require.Error(t, err)
-			log.eventually(t, "level=ERROR")
-			assert.Equal(t, 1, log.count("out of cheese"), log)
+			log.Await(t, "level=ERROR")
+			assert.Equal(t, 1, log.Count("out of cheese"), log)
 			assert.Contains(t, log.String(), "entrypoint.panics", "the stack names who panicked")
 			assert.NotContains(t, log.String(), "level=WARN")
 		})

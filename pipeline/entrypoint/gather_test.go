@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint/h1"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 var _ h1.Gatherer = (*conn)(nil)
@@ -34,7 +35,7 @@ func TestConn_SendsWhatItHoldsBackWhenItIsReleased(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, len(piece), n)
 	}
-	requireSilent(t, client, 20*time.Millisecond)
+	servertest.RequireSilent(t, client, 20*time.Millisecond)
 	require.NoError(t, c.Release())
 	_, err := c.Write([]byte(" four"))
 	require.NoError(t, err)

@@ -4,19 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,48 +18,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // patience is what no test waits for unless it fails.
-const patience = 30 * time.Second
-
-// logged is what an entrypoint wrote to its log.
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// count gives the number of lines that contain s.
-func (l *logged) count(s string) int {
-	n := 0
-	for line := range strings.Lines(l.String()) {
-		if strings.Contains(line, s) {
-			n++
-		}
-	}
-	return n
-}
-
-func (l *logged) eventually(t *testing.T, s string) {
-	t.Helper()
-	require.Eventually(t, func() bool { return l.count(s) > 0 }, patience, time.Millisecond, "log: %s", s)
-}
+const patience = servertest.Patience
 
 // plain gives options for an HTTP entrypoint whose time-outs no test reaches.
-func plain(handler http.HandlerFunc) (Options, *logged) {
-	log := new(logged)
+func plain(handler http.HandlerFunc) (Options, *servertest.Logbook) {
+	log := new(servertest.Logbook)
 	return Options{
 		Name:              "http",
 		Addr:              "127.0.0.1:0",
@@ -74,32 +36,18 @@ func plain(handler http.HandlerFunc) (Options, *logged) {
 		IdleTimeout:       time.Minute,
 		HandshakeTimeout:  time.Minute,
 		ProgressTimeout:   time.Minute,
-		Log:               slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:               log.Logger(slog.LevelDebug),
 	}, log
 }
 
-func secure(t *testing.T, handler http.HandlerFunc) (Options, *logged) {
+func secure(t *testing.T, handler http.HandlerFunc) (Options, *servertest.Logbook) {
 	options, log := plain(handler)
 	options.Name = "https"
-	certificate := selfSigned(t)
+	certificate := servertest.Certificate(t)
 	options.TLS = &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil },
 	}
 	return options, log
-}
-
-func selfSigned(t testing.TB) *tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		DNSNames:     []string{"app.example.com"},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // serve runs an entrypoint until the test ends.
@@ -121,21 +69,12 @@ func serveOpen(t *testing.T, e *Entrypoint) *Entrypoint {
 }
 
 // dial opens a connection that is closed when the test ends.
-func dial(t testing.TB, e *Entrypoint) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", e.Addr().String())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
+func dial(t testing.TB, e *Entrypoint) net.Conn { t.Helper(); return servertest.Dial(t, e.Addr()) }
 
 // handshake opens a TLS connection that speaks the protocol, "h2" or "http/1.1".
 func handshake(t *testing.T, e *Entrypoint, protocol string) *tls.Conn {
 	t.Helper()
-	c := tls.Client(dial(t, e), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
-	require.NoError(t, c.Handshake())
-	require.Equal(t, protocol, c.ConnectionState().NegotiatedProtocol)
-	return c
+	return servertest.Handshake(t, dial(t, e), servertest.ClientTLS(protocol))
 }
 
 // client gives a client that accepts any certificate and speaks one protocol.
@@ -213,29 +152,10 @@ func requireClosed(t *testing.T, c net.Conn) {
 	}
 }
 
-// requireSilent makes sure that the connection is open and nothing comes on it for a while.
-func requireSilent(t *testing.T, c net.Conn, d time.Duration) {
-	t.Helper()
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(d)))
-	n, err := c.Read(make([]byte, 1))
-	require.Zero(t, n)
-	timeout, ok := err.(net.Error)
-	require.True(t, ok && timeout.Timeout(), "%v", err)
-}
-
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func receive[T any](t *testing.T, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		require.FailNow(t, "nothing came")
-		panic("unreachable")
-	}
-}
+func receive[T any](t testing.TB, c <-chan T) T { t.Helper(); return servertest.Receive(t, c) }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // BenchmarkServe_KeepsIdleConnections says what a connection costs that has had a request and waits for the next one, in
@@ -22,7 +24,7 @@ func BenchmarkServe_KeepsIdleConnections(b *testing.B) {
 			options, _ := plain(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1024)) })
 			options.Log = slog.New(slog.DiscardHandler)
 			if secure {
-				certificate := selfSigned(b)
+				certificate := servertest.Certificate(b)
 				options.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }}
 			}
 			e, err := Listen(options)

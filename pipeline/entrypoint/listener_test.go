@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 func TestServe_LetsConnectionsBeyondTheLimitWait(t *testing.T) {
@@ -23,22 +25,22 @@ func TestServe_LetsConnectionsBeyondTheLimitWait(t *testing.T) {
 	first, second := dial(t, e), dial(t, e)
 	ask(t, first, bufio.NewReader(first), get)
 	ask(t, second, bufio.NewReader(second), get)
-	log.eventually(t, "connection limit reached")
+	log.Await(t, "connection limit reached")
 
 	// The third is neither reset nor answered, and then served with what it had sent before.
 	third := dial(t, e)
 	_, err := third.Write([]byte(get))
 	require.NoError(t, err)
-	requireSilent(t, third, 50*time.Millisecond)
+	servertest.RequireSilent(t, third, 50*time.Millisecond)
 	require.NoError(t, first.Close())
 	_, body := answerOn(t, third, bufio.NewReader(third))
 	assert.Equal(t, "HTTP/1.1", body)
 
 	require.NoError(t, second.Close())
 	require.NoError(t, third.Close())
-	log.eventually(t, "below the limit again")
-	assert.Equal(t, 1, log.count("connection limit reached"), log)
-	assert.Equal(t, 1, log.count("below the limit again"), log)
+	log.Await(t, "below the limit again")
+	assert.Equal(t, 1, log.Count("connection limit reached"), log)
+	assert.Equal(t, 1, log.Count("below the limit again"), log)
 }
 
 func TestServe_SaysOnceThatTheLimitHoldsHoweverManyConnectionsPass(t *testing.T) {
@@ -51,19 +53,19 @@ func TestServe_SaysOnceThatTheLimitHoldsHoweverManyConnectionsPass(t *testing.T)
 		ask(t, c, bufio.NewReader(c), get)
 		open = append(open, c)
 	}
-	log.eventually(t, "connection limit reached")
+	log.Await(t, "connection limit reached")
 	for range 10 {
 		require.NoError(t, open[0].Close())
 		c := dial(t, e)
 		ask(t, c, bufio.NewReader(c), get)
 		open = append(open[1:], c)
 	}
-	assert.Equal(t, 1, log.count("limit"), log)
+	assert.Equal(t, 1, log.Count("limit"), log)
 	for _, c := range open {
 		require.NoError(t, c.Close())
 	}
-	log.eventually(t, "below the limit again")
-	assert.Equal(t, 2, log.count("limit"), log)
+	log.Await(t, "below the limit again")
+	assert.Equal(t, 2, log.Count("limit"), log)
 }
 
 func TestServe_CountsAnUpgradedConnectionUntilItIsClosed(t *testing.T) {
@@ -85,7 +87,7 @@ func TestServe_CountsAnUpgradedConnectionUntilItIsClosed(t *testing.T) {
 	next := dial(t, e)
 	_, err = next.Write([]byte(get))
 	require.NoError(t, err)
-	requireSilent(t, next, 50*time.Millisecond)
+	servertest.RequireSilent(t, next, 50*time.Millisecond)
 	require.NoError(t, c.Close())
 	_ = c.Close() // a second time gives back no second place
 	answerOn(t, next, bufio.NewReader(next))
@@ -98,7 +100,7 @@ func TestShutdown_EndsAnAcceptThatWaitsForRoom(t *testing.T) {
 	e := serve(t, options)
 	c := dial(t, e)
 	ask(t, c, bufio.NewReader(c), get)
-	log.eventually(t, "connection limit reached")
+	log.Await(t, "connection limit reached")
 	require.NoError(t, e.Shutdown(within(t)))
 }
 
@@ -122,26 +124,30 @@ func TestServe_GoesOnAfterErrorsOfAcceptAndLogsTheirBeginAndEnd(t *testing.T) {
 	x.failures.Store(4)
 	options, log := plain(protocol)
 	e := open(options, x)
-	e.listener.trouble.quiet = 200 * time.Millisecond
+	e.listener.trouble.quiet = time.Hour // longer than any pause between the errors
 	serveOpen(t, e)
 
 	c := dial(t, e)
 	_, body := ask(t, c, bufio.NewReader(c), get)
 	assert.Equal(t, "HTTP/1.1", body)
-	log.eventually(t, "works again")
-	assert.Equal(t, 1, log.count("accepting connections fails"), log)
-	assert.Equal(t, 1, log.count("level=WARN msg=\"accepting connections works again\" entrypoint=http errors=4"), log)
+	trouble := &e.listener.trouble
+	trouble.mu.Lock()
+	trouble.over.Reset(0) // it has been quiet for so long
+	trouble.mu.Unlock()
+	log.Await(t, "works again")
+	assert.Equal(t, 1, log.Count("accepting connections fails"), log)
+	assert.Equal(t, 1, log.Count("level=WARN msg=\"accepting connections works again\" entrypoint=http errors=4"), log)
 	assert.NotContains(t, log.String(), "Accept error", "net/http logs each one")
 }
 
 func TestTrouble_WaitsLongerFromErrorToErrorUpToABound(t *testing.T) {
-	log := new(logged)
-	trouble := trouble{log: slog.New(slog.NewTextHandler(log, nil)), quiet: time.Hour}
+	log := new(servertest.Logbook)
+	trouble := trouble{log: log.Logger(slog.LevelInfo), quiet: time.Hour}
 	defer trouble.stop()
 	var pauses []time.Duration
 	for range 9 {
 		pauses = append(pauses, trouble.begin(errors.New("no file left")))
 	}
 	assert.Equal(t, []time.Duration{5e6, 10e6, 20e6, 40e6, 80e6, 160e6, 320e6, 500e6, 500e6}, pauses)
-	assert.Equal(t, 1, log.count("no file left"))
+	assert.Equal(t, 1, log.Count("no file left"))
 }

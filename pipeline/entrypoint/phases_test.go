@@ -110,7 +110,7 @@ func TestServe_TellsWhoSpeaksHTTPToTheTLSPortInWords(t *testing.T) {
 	told, err := io.ReadAll(c)
 	require.NoError(t, err)
 	assert.Equal(t, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", string(told))
-	log.eventually(t, "client sent an HTTP request to an HTTPS server")
+	log.Await(t, "client sent an HTTP request to an HTTPS server")
 }
 
 func TestServe_SurvivesWhoeverChoosesCertificates(t *testing.T) {
@@ -125,7 +125,7 @@ func TestServe_SurvivesWhoeverChoosesCertificates(t *testing.T) {
 	e := serve(t, options)
 	c := tls.Client(dial(t, e), &tls.Config{InsecureSkipVerify: true, ServerName: "panic.example.com"})
 	assert.Error(t, c.Handshake())
-	log.eventually(t, "no certificate")
+	log.Await(t, "no certificate")
 	good := handshake(t, e, "http/1.1")
 	_, body := ask(t, good, bufio.NewReader(good), get)
 	assert.Equal(t, "HTTP/1.1", body)

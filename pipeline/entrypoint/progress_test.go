@@ -3,7 +3,6 @@ package entrypoint
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint/h1"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 var _ h1.BuffersWriter = (*conn)(nil)
@@ -91,12 +91,7 @@ var ways = map[string]func(c *conn, p []byte) (int64, error){
 
 func assertStalled(t *testing.T, err error) {
 	t.Helper()
-	stalled, ok := errors.AsType[*exchange.StallError](err)
-	if assert.True(t, ok, "%v", err) {
-		assert.True(t, stalled.Writing)
-		assert.Equal(t, shortProgress, stalled.After)
-		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	}
+	servertest.AssertStalled(t, exchange.StallError{Writing: true, After: shortProgress}, err)
 }
 
 // failed gives the error of something that ends by itself.
@@ -153,7 +148,7 @@ func TestConn_WritesOnWhileItsClientTakesALittleNowAndThen(t *testing.T) {
 			c, client := acceptedWithin(t, time.Minute)
 			require.NoError(t, c.SetWriteBuffer(16<<10))
 			require.NoError(t, client.(*net.TCPConn).SetReadBuffer(16<<10))
-			content := pattern(6 * onTheWay)
+			content := []byte(servertest.Pattern(1, 6*onTheWay))
 			type result struct {
 				n   int64
 				err error
@@ -182,7 +177,7 @@ func TestConn_TriesOnceMoreBeforeItGivesUpOnAClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, client := acceptedWithin(t, time.Minute)
 			c.listener.lastTry = longer
-			content := pattern(tooMuch)
+			content := []byte(servertest.Pattern(1, tooMuch))
 			written := make(chan error, 1)
 			go func() {
 				_, err := write(c, content)
@@ -200,20 +195,11 @@ func TestConn_TriesOnceMoreBeforeItGivesUpOnAClient(t *testing.T) {
 	}
 }
 
-// pattern gives content of which no two pieces of a power of two bytes are alike.
-func pattern(size int) []byte {
-	content := make([]byte, size)
-	for i := range content {
-		content[i] = byte(i % 251)
-	}
-	return content
-}
-
 func TestConn_WritesAfterASilenceOfAnyLength(t *testing.T) {
 	for name, write := range ways {
 		t.Run(name, func(t *testing.T) {
 			c, client := acceptedWithin(t, time.Minute)
-			content := pattern(2000)
+			content := []byte(servertest.Pattern(1, 2000))
 			for range 3 {
 				n, err := write(c, content)
 				require.NoError(t, err)
@@ -280,9 +266,7 @@ func TestConn_HasADeadlineOfItsOwnersInPlaceOfItsOwn(t *testing.T) {
 			c, _ := acceptedWithin(t, time.Minute)
 			require.NoError(t, set(c, time.Now().Add(shortProgress)))
 			err := failed(t, func() error { return fill(c) })
-			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			_, blamed := errors.AsType[*exchange.StallError](err)
-			assert.False(t, blamed, "%v", err)
+			servertest.AssertNotStalled(t, err)
 		})
 		t.Run(name+" taken away", func(t *testing.T) {
 			c, _ := acceptedWithin(t, shortProgress)
@@ -359,16 +343,12 @@ func TestServe_FailsWhereContentStopsToCome(t *testing.T) {
 		o.ProgressTimeout = shortProgress
 		_, err := io.WriteString(open(serve(t, o)), "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 10\r\n\r\nhalf")
 		require.NoError(t, err)
-		stalled, ok := errors.AsType[*exchange.StallError](receive(t, errs))
-		if assert.True(t, ok) {
-			assert.False(t, stalled.Writing)
-			assert.Equal(t, shortProgress, stalled.After)
-		}
+		servertest.AssertStalled(t, exchange.StallError{After: shortProgress}, receive(t, errs))
 	})
 }
 
 func TestServe_ServesAClientThatTakesALittleNowAndThen(t *testing.T) {
-	content := pattern(4 * onTheWay)
+	content := []byte(servertest.Pattern(1, 4*onTheWay))
 	came := make(chan struct{})
 	options, _ := plain(func(w http.ResponseWriter, _ *http.Request) {
 		receive(t, came)
@@ -424,14 +404,7 @@ func TestServe_LetsAHandlerBeSilentForAsLongAsItLikes(t *testing.T) {
 
 func TestServe_LetsAnUpgradedConnectionBeSilentForAsLongAsItLikes(t *testing.T) {
 	overHTTP1(t, func(t *testing.T, options func(http.HandlerFunc) Options, open func(*Entrypoint) net.Conn) {
-		e := serve(t, options(func(w http.ResponseWriter, _ *http.Request) {
-			c, buffered, err := http.NewResponseController(w).Hijack()
-			if !assert.NoError(t, err) {
-				return
-			}
-			defer c.Close()
-			_, _ = io.Copy(c, buffered)
-		}))
+		e := serve(t, options(servertest.Hijacking(t, func(c net.Conn, buffered *bufio.ReadWriter) { _, _ = io.Copy(c, buffered) })))
 		c := open(e)
 		_, err := io.WriteString(c, get)
 		require.NoError(t, err)
@@ -447,17 +420,13 @@ func TestServe_LetsAnUpgradedConnectionBeSilentForAsLongAsItLikes(t *testing.T) 
 func TestServe_EndsAnUpgradedConnectionWhoseClientTakesNothing(t *testing.T) {
 	overHTTP1(t, func(t *testing.T, options func(http.HandlerFunc) Options, open func(*Entrypoint) net.Conn) {
 		errs := make(chan error, 1)
-		o := options(func(w http.ResponseWriter, _ *http.Request) {
-			c, _, err := http.NewResponseController(w).Hijack()
-			if !assert.NoError(t, err) {
-				return
-			}
-			defer c.Close()
+		o := options(servertest.Hijacking(t, func(c net.Conn, _ *bufio.ReadWriter) {
+			var err error
 			for err == nil {
 				_, err = c.Write(make([]byte, 100_000))
 			}
 			errs <- err
-		})
+		}))
 		o.ProgressTimeout = shortProgress
 		c := open(serve(t, o))
 		_, err := io.WriteString(c, get)

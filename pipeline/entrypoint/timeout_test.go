@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // In each case one time-out is short and the others are a minute, so that only that one can close the connection.
@@ -48,7 +50,7 @@ func TestServe_ClosesTheConnectionOfAClientThatIsTooSlow(t *testing.T) {
 		},
 		{
 			// The first one has to be there in time, on a busy machine too.
-			"half the second head", func(o *Options) { o.ReadHeaderTimeout = time.Second },
+			"half the second head", func(o *Options) { o.ReadHeaderTimeout = 3 * time.Second },
 			func(t *testing.T, e *Entrypoint) net.Conn {
 				c := handshake(t, e, "http/1.1")
 				ask(t, c, bufio.NewReader(c), get)
@@ -91,11 +93,11 @@ func TestServe_ClosesAPlainConnectionWithoutARequest(t *testing.T) {
 
 func TestServe_EndsTheHandshakeTimeoutWithTheHandshake(t *testing.T) {
 	t.Parallel()
-	const short = time.Second // a handshake has to be through by then, on a busy machine too
+	const short = 3 * time.Second // a handshake has to be through by then, on a busy machine too
 	options, _ := secure(t, protocol)
 	options.HandshakeTimeout = short
 	c := handshake(t, serve(t, options), "http/1.1")
-	requireSilent(t, c.NetConn(), 2*short)
+	servertest.RequireSilent(t, c.NetConn(), 2*short)
 	_, body := ask(t, c, bufio.NewReader(c), get)
 	assert.Equal(t, "HTTP/1.1", body)
 }
@@ -104,5 +106,5 @@ func TestServe_DoesNotBoundTheHandshakeByTheTimeoutForHeads(t *testing.T) {
 	const short = 100 * time.Millisecond
 	options, _ := secure(t, protocol)
 	options.ReadHeaderTimeout = short
-	requireSilent(t, dial(t, serve(t, options)), 2*short)
+	servertest.RequireSilent(t, dial(t, serve(t, options)), 2*short)
 }

@@ -2,7 +2,6 @@ package h1
 
 import (
 	"bytes"
-	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 const benchRequest = "GET /static/app.js?v=3 HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: wrk\r\nAccept: */*\r\n" +
@@ -23,36 +24,23 @@ func benchServers(b *testing.B, handler http.HandlerFunc, run func(b *testing.B,
 			b.Run(server+"/tls="+strconv.FormatBool(secure), func(b *testing.B) {
 				f := newFront(b, handler)
 				if secure {
-					f.tls = selfSigned(b)
+					f.tls = servertest.ServerTLS(b)
 				}
 				if server == "h1" {
 					f.start()
 				} else {
-					peer := &http.Server{Handler: handler, TLSConfig: f.tls}
-					listener := f.listener
-					if secure {
-						listener = tls.NewListener(listener, f.tls)
-					}
-					go func() { _ = peer.Serve(listener) }()
-					b.Cleanup(func() { _ = peer.Close() })
+					servertest.ServeNetHTTP(b, f.listener, f.tls, handler)
 				}
 				c := f.dial(b)
 				require.NoError(b, c.SetDeadline(time.Time{}))
-				reportCPU(b, func() { run(b, c) })
+				servertest.ReportCPU(b, func() { run(b, c) })
 			})
 		}
 	}
 }
 
 func BenchmarkServe_AnswersOneKibibyte(b *testing.B) {
-	content := bytes.Repeat([]byte("x"), 1<<10)
-	handler := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = []string{"text/javascript"}
-		w.Header()["Content-Length"] = []string{"1024"}
-		w.WriteHeader(http.StatusOK)
-		_, _ = w.Write(content)
-	}
-	benchServers(b, handler, func(b *testing.B, c net.Conn) {
+	benchServers(b, servertest.Answering(1<<10, 1<<10), func(b *testing.B, c net.Conn) {
 		request := []byte(benchRequest)
 		size := exchangeOnce(b, c, request)
 		p := make([]byte, size)
@@ -89,16 +77,7 @@ func exchangeOnce(b *testing.B, c net.Conn, request []byte) int {
 }
 
 func BenchmarkServe_AnswersOneMebibyte(b *testing.B) {
-	piece := bytes.Repeat([]byte("x"), 32<<10)
-	handler := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = []string{"text/javascript"}
-		w.Header()["Content-Length"] = []string{"1048576"}
-		w.WriteHeader(http.StatusOK)
-		for range 32 {
-			_, _ = w.Write(piece)
-		}
-	}
-	benchServers(b, handler, func(b *testing.B, c net.Conn) {
+	benchServers(b, servertest.Answering(1<<20, 32<<10), func(b *testing.B, c net.Conn) {
 		request := []byte(benchRequest)
 		p := make([]byte, 64<<10)
 		b.ReportAllocs()

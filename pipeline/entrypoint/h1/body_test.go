@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -13,9 +12,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 func chunked(content string) string {
@@ -28,11 +27,7 @@ func sized(content string) string {
 
 func TestBody_IsReadWholeHoweverLong(t *testing.T) {
 	overBoth(t, func(t *testing.T, serve serving) {
-		f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			content, err := io.ReadAll(r.Body)
-			assert.NoError(t, err)
-			_, _ = w.Write(content)
-		})
+		f := serve(t, servertest.Echoing(t))
 		c := f.dial(t)
 		r := bufio.NewReader(c)
 		for _, size := range []int{1, 4096, 5000, 300 << 10} {
@@ -138,14 +133,9 @@ func TestBody_FailsAfterTheHandlerHasReturned(t *testing.T) {
 }
 
 func TestBody_GivesTrailersAtItsEnd(t *testing.T) {
-	type fields struct{ before, after http.Header }
-	trailers := make(chan fields, 1)
-	f := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		before := r.Trailer.Clone()
-		_, err := io.Copy(io.Discard, r.Body)
-		assert.NoError(t, err)
-		trailers <- fields{before, r.Trailer}
-	})
+	type fields struct{ announced, came http.Header }
+	requests := make(chan servertest.Request, 1)
+	f := serve(t, func(_ http.ResponseWriter, r *http.Request) { requests <- servertest.ReadRequest(r) })
 	c := f.dial(t)
 	const head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
 	for announced, want := range map[string]fields{
@@ -156,7 +146,9 @@ func TestBody_GivesTrailersAtItsEnd(t *testing.T) {
 			announced += "\r\n"
 		}
 		write(t, c, head+announced+"\r\n2\r\nhi\r\n0\r\nX-A: 1\r\nb: 2\r\nb: 3\r\n\r\n")
-		assert.Equal(t, want, receive(t, trailers))
+		got := receive(t, requests)
+		assert.False(t, got.Broken)
+		assert.Equal(t, want, fields{got.Announced, got.Trailer})
 	}
 }
 
@@ -173,11 +165,7 @@ func TestBody_IsNotBoundByTheTimeOfIdleConnections(t *testing.T) {
 	write(t, c, get)
 	answer(t, r, "GET")
 	write(t, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(idle*5/4)))
-	_, err := c.Read(make([]byte, 1))
-	timeout, ok := errors.AsType[net.Error](err)
-	require.True(t, ok && timeout.Timeout(), "%v", err)
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	servertest.RequireSilent(t, c, idle*5/4)
 	write(t, c, "llo")
 	_, content := answer(t, r, "POST")
 	assert.Equal(t, "hello", content)
@@ -196,13 +184,7 @@ func TestBody_HasTheDeadlineThatTheHandlerSets(t *testing.T) {
 
 func TestBody_ThatIsLongerThanAHandlerTakesIsRefusedSuchThatItIsSeen(t *testing.T) {
 	overBoth(t, func(t *testing.T, serve serving) {
-		f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			r.Body = http.MaxBytesReader(w, r.Body, 1000)
-			_, err := io.Copy(io.Discard, r.Body)
-			_, ok := errors.AsType[*http.MaxBytesError](err)
-			assert.True(t, ok)
-			http.Error(w, "too much", http.StatusRequestEntityTooLarge)
-		})
+		f := serve(t, servertest.Limiting(t, 1000))
 		c := f.dial(t)
 		write(t, c, "POST / HTTP/1.1\r\nHost: a\r\n"+sized(strings.Repeat("x", 4<<20))+get)
 		r := bufio.NewReader(c)

@@ -2,6 +2,7 @@ package h1
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 func TestServe_AnswersPipelinedRequestsInTheirOrder(t *testing.T) {
@@ -180,7 +183,7 @@ func TestServe_CutsWhatWouldOtherwiseLookWhole(t *testing.T) {
 		assert.ErrorIs(t, err, syscall.ECONNRESET)
 	})
 	t.Run("TLS", func(t *testing.T) {
-		c := serve(t, cut, func(f *front) { f.tls = selfSigned(t) }).dial(t)
+		c := serve(t, cut, func(f *front) { f.tls = servertest.ServerTLS(t) }).dial(t)
 		write(t, c, "GET / HTTP/1.0\r\n\r\n")
 		_, err := io.ReadAll(c)
 		assert.Error(t, err)
@@ -235,7 +238,7 @@ func TestServe_LogsAPanicWithItsStack(t *testing.T) {
 	c := f.dial(t)
 	write(t, c, get)
 	assert.Empty(t, readAll(t, c))
-	require.Eventually(t, func() bool { return strings.Contains(f.log.String(), "level=ERROR") }, patience, time.Millisecond)
+	f.log.Await(t, "level=ERROR")
 	assert.Contains(t, f.log.String(), "out of cheese")
 	assert.Contains(t, f.log.String(), "TestServe_LogsAPanicWithItsStack")
 }
@@ -379,7 +382,7 @@ func TestServe_StandsClientsThatDoAsTheyLike(t *testing.T) {
 					return
 				}
 				if f.tls != nil {
-					c = tlsClient(c)
+					c = tls.Client(c, servertest.ClientTLS())
 				}
 				defer c.Close()
 				for j := range 5 {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // script is a connection on which a client has said all that it has to say.
@@ -31,27 +33,8 @@ func (s *script) SetDeadline(time.Time) error      { return nil }
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
-// seen is a request as a handler sees it.
-type seen struct {
-	Method, Target, Proto, Host, URL, Path, RawPath, Query string
-	ForceQuery                                             bool
-	Header, Trailer, Announced                             http.Header
-	Length                                                 int64
-	Encoding                                               []string
-	Close                                                  bool
-	Content                                                string
-	Broken                                                 bool // the content could not be read to its end
-}
-
-func see(r *http.Request) seen {
-	announced := r.Trailer.Clone()
-	content, err := io.ReadAll(r.Body)
-	s := seen{
-		Method: r.Method, Target: r.RequestURI, Proto: r.Proto, Host: r.Host, URL: r.URL.String(), Path: r.URL.Path,
-		RawPath: r.URL.RawPath, Query: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery, Header: r.Header, Announced: announced,
-		Trailer: r.Trailer, Length: r.ContentLength, Encoding: r.TransferEncoding, Close: r.Close,
-		Content: string(content), Broken: err != nil,
-	}
+func see(r *http.Request) servertest.Request {
+	s := servertest.ReadRequest(r)
 	if len(s.Trailer) == 0 {
 		s.Trailer = nil
 	}
@@ -59,7 +42,7 @@ func see(r *http.Request) seen {
 }
 
 // seenHere is what this server makes of a client's bytes.
-func seenHere(from io.Reader) (requests []seen, told string) {
+func seenHere(from io.Reader) (requests []servertest.Request, told string) {
 	server := NewServer(Options{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s := see(r)
@@ -76,7 +59,7 @@ func seenHere(from io.Reader) (requests []seen, told string) {
 }
 
 // seenByNetHTTP is what the standard library makes of them.
-func seenByNetHTTP(text string) (requests []seen) {
+func seenByNetHTTP(text string) (requests []servertest.Request) {
 	r := bufio.NewReader(strings.NewReader(text))
 	for {
 		if line, _ := r.Peek(2); string(line) == "\r\n" { // which http.ReadRequest leaves to its caller, too

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // gatherer notes how many records were written between Hold and Release.
@@ -43,7 +45,7 @@ func serveGathered(t *testing.T, failure error, handler http.HandlerFunc) *gathe
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	config := selfSigned(t)
+	config := servertest.ServerTLS(t)
 	var g *gatherer
 	var serving sync.WaitGroup
 	serving.Go(func() {

@@ -2,46 +2,23 @@ package h1
 
 import (
 	"bufio"
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // patience is what no test waits for unless it fails.
-const patience = 30 * time.Second
-
-// logged is what a server wrote to its log.
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
+const patience = servertest.Patience
 
 // switches are the Turns of all connections of a test.
 type switches struct{ refuseBegin, refuseEnd, last atomic.Bool }
@@ -54,60 +31,35 @@ func (s *switches) Last() bool  { return s.last.Load() }
 type front struct {
 	*Server
 	switches
-	listener net.Listener
+	listener *servertest.Listener
 	tls      *tls.Config // nil: plain
-	log      *logged
-	serving  sync.WaitGroup
-	mu       sync.Mutex
-	open     map[net.Conn]bool
+	log      servertest.Logbook
 }
 
 // newFront gives a server that does not serve yet, with time-outs that no test reaches.
 func newFront(t testing.TB, handler http.HandlerFunc) *front {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	f := &front{listener: listener, log: new(logged), open: make(map[net.Conn]bool)}
+	f := &front{listener: servertest.Listen(t)}
 	f.Server = NewServer(Options{
 		Handler:           handler,
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       time.Minute,
 		ProgressTimeout:   time.Minute,
-		Log:               slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:               f.log.Logger(slog.LevelDebug),
 	})
 	f.linger = time.Minute
-	t.Cleanup(func() {
-		_ = f.listener.Close()
-		f.mu.Lock()
-		for c := range f.open {
-			_ = c.Close()
-		}
-		f.mu.Unlock()
-		f.serving.Wait()
-	})
 	return f
 }
 
 // start serves until the test ends.
 func (f *front) start() *front {
-	f.serving.Go(func() {
-		for {
-			accepted, err := f.listener.Accept()
-			if err != nil {
-				return
-			}
-			f.mu.Lock()
-			f.open[accepted] = true
-			f.mu.Unlock()
-			f.serving.Go(func() {
-				if f.tls == nil {
-					f.Serve(accepted, &f.switches)
-					return
-				}
-				c := tls.Server(accepted, f.tls)
-				if c.Handshake() == nil {
-					f.Serve(c, &f.switches)
-				}
-			})
+	f.listener.Serve(func(accepted net.Conn) {
+		if f.tls == nil {
+			f.Serve(accepted, &f.switches)
+			return
+		}
+		c := tls.Server(accepted, f.tls)
+		if c.Handshake() == nil {
+			f.Serve(c, &f.switches)
 		}
 	})
 	return f
@@ -130,7 +82,7 @@ func overBoth(t *testing.T, test func(t *testing.T, serve serving)) {
 	t.Run("plain", func(t *testing.T) { test(t, serve) })
 	t.Run("TLS", func(t *testing.T) {
 		test(t, func(t testing.TB, handler http.HandlerFunc, settings ...func(*front)) *front {
-			return serve(t, handler, append(settings, func(f *front) { f.tls = selfSigned(t) })...)
+			return serve(t, handler, append(settings, func(f *front) { f.tls = servertest.ServerTLS(t) })...)
 		})
 	})
 }
@@ -140,33 +92,12 @@ func (f *front) dial(t testing.TB) net.Conn { return dial(t, f.listener.Addr(), 
 
 func dial(t testing.TB, to net.Addr, secure bool) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", to.String())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() })
+	c := servertest.Dial(t, to)
+	if secure {
+		c = servertest.Handshake(t, c, servertest.ClientTLS())
+	}
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
-	if !secure {
-		return c
-	}
-	client := tlsClient(c)
-	require.NoError(t, client.Handshake())
-	return client
-}
-
-func tlsClient(c net.Conn) *tls.Conn { return tls.Client(c, &tls.Config{InsecureSkipVerify: true}) }
-
-func selfSigned(t testing.TB) *tls.Config {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"app.example.com"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return &tls.Config{
-		Certificates:                []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		DynamicRecordSizingDisabled: true,
-	}
+	return c
 }
 
 // talk sends all of text on a new connection and gives all that comes until the server closes it. The client says that it
@@ -228,13 +159,4 @@ func answer(t testing.TB, r *bufio.Reader, method string) (*http.Response, strin
 	return response, string(content)
 }
 
-func receive[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		require.FailNow(t, "nothing came")
-		panic("unreachable")
-	}
-}
+func receive[T any](t testing.TB, c <-chan T) T { t.Helper(); return servertest.Receive(t, c) }

@@ -16,7 +16,9 @@ func (s *source) Read(p []byte) (n int, err error) {
 	c := (*conn)(s)
 	if len(c.ahead) > 0 {
 		n = copy(p, c.ahead)
-		c.ahead = c.ahead[n:]
+		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+			c.ahead = nil // or it would keep the buffer that it lay in
+		}
 		more := c.oneByte && c.inHead && n < len(p)
 		c.oneByte = false
 		if !more {

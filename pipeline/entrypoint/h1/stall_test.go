@@ -2,11 +2,9 @@ package h1
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	shared "github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // short is for time-outs that are to pass.
@@ -33,25 +32,6 @@ func letTimePass(t *testing.T, r *http.Request) {
 	assert.NoError(t, l.exchange.conn.setReadDeadline(longAgo()))
 }
 
-// requireSilent makes sure that the connection stays open for a while, with nothing coming on it.
-func requireSilent(t *testing.T, c net.Conn, d time.Duration) {
-	t.Helper()
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(d)))
-	_, err := c.Read(make([]byte, 1))
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
-}
-
-func assertStalled(t *testing.T, err error) {
-	t.Helper()
-	stalled, ok := errors.AsType[*shared.StallError](err)
-	if assert.True(t, ok, "%v", err) {
-		assert.False(t, stalled.Writing)
-		assert.Equal(t, short, stalled.After)
-		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	}
-}
-
 func TestBody_FailsWhereItsClientStallsAndTheAnswerIsSeen(t *testing.T) {
 	for name, head := range map[string]string{
 		"with a length":       "Content-Length: 10\r\n\r\n",
@@ -61,14 +41,7 @@ func TestBody_FailsWhereItsClientStallsAndTheAnswerIsSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, serve serving) {
-				f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-					_, err := io.ReadAll(r.Body)
-					assertStalled(t, err)
-					assert.NoError(t, r.Context().Err(), "the client may still be there")
-					_, again := r.Body.Read(make([]byte, 1))
-					assert.Equal(t, err, again)
-					w.WriteHeader(http.StatusRequestTimeout)
-				}, progress(short))
+				f := serve(t, servertest.Stalled(t, short), progress(short))
 				c := f.dial(t)
 				r := bufio.NewReader(c)
 				write(t, c, "POST / HTTP/1.1\r\nHost: a\r\n"+head)
@@ -141,7 +114,7 @@ func TestBody_WaitsForASilentClientThatHasGotTheBeginningOfAnAnswer(t *testing.T
 		response, err := http.ReadResponse(r, nil)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, response.StatusCode)
-		requireSilent(t, c, 4*short)
+		servertest.RequireSilent(t, c, 4*short)
 		write(t, c, "hello")
 		content, err := io.ReadAll(response.Body)
 		assert.NoError(t, err)
@@ -193,7 +166,7 @@ func TestBody_HasTheHandlersDeadlineInPlaceOfTheServers(t *testing.T) {
 		}, progress(short))
 		c := f.dial(t)
 		write(t, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
-		requireSilent(t, c, 4*short)
+		servertest.RequireSilent(t, c, 4*short)
 		write(t, c, "llo")
 		_, content := answer(t, bufio.NewReader(c), "POST")
 		assert.Equal(t, "hello", content)
@@ -221,7 +194,7 @@ func TestBody_HasTheServersDeadlineAgainWhenTheHandlersIsTakenAway(t *testing.T)
 				if !reads {
 					go read()
 				}
-				assertStalled(t, receive(t, errs))
+				servertest.AssertStalled(t, shared.StallError{After: short}, receive(t, errs))
 			}, progress(short))
 			c := f.dial(t)
 			write(t, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
@@ -253,27 +226,19 @@ func TestBody_HasTheDeadlineOfAHandlerThatIsSoonerThanTheServers(t *testing.T) {
 		errs <- err
 	})
 	write(t, f.dial(t), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
-	err := receive(t, errs)
-	assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	_, blamed := errors.AsType[*shared.StallError](err)
-	assert.False(t, blamed, "it is the handler's, whatever it means by that")
+	servertest.AssertNotStalled(t, receive(t, errs))
 }
 
 func TestHijack_LeavesAConnectionSilentForAsLongAsItsOwnersLike(t *testing.T) {
 	overBoth(t, func(t *testing.T, serve serving) {
-		f := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			c, buffered, err := http.NewResponseController(w).Hijack()
-			if !assert.NoError(t, err) {
-				return
-			}
-			defer c.Close()
+		f := serve(t, servertest.Hijacking(t, func(c net.Conn, buffered *bufio.ReadWriter) {
 			line, err := buffered.ReadString('\n') // by way of the server's reader
 			assert.NoError(t, err)
 			_, _ = io.WriteString(c, line)
-		}, progress(short))
+		}), progress(short))
 		c := f.dial(t)
 		write(t, c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhel")
-		requireSilent(t, c, 4*short)
+		servertest.RequireSilent(t, c, 4*short)
 		write(t, c, "lo\n")
 		assert.Equal(t, "hello\n", readAll(t, c))
 	})
@@ -282,20 +247,12 @@ func TestHijack_LeavesAConnectionSilentForAsLongAsItsOwnersLike(t *testing.T) {
 func TestHijack_LeavesDeadlinesToTheNewOwner(t *testing.T) {
 	overBoth(t, func(t *testing.T, serve serving) {
 		errs := make(chan error, 1)
-		f := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			c, buffered, err := http.NewResponseController(w).Hijack()
-			if !assert.NoError(t, err) {
-				return
-			}
-			defer c.Close()
+		f := serve(t, servertest.Hijacking(t, func(c net.Conn, buffered *bufio.ReadWriter) {
 			assert.NoError(t, c.SetReadDeadline(time.Now().Add(short)))
-			_, err = buffered.ReadByte()
+			_, err := buffered.ReadByte()
 			errs <- err
-		})
+		}))
 		write(t, f.dial(t), get)
-		err := receive(t, errs)
-		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		_, blamed := errors.AsType[*shared.StallError](err)
-		assert.False(t, blamed, "%v", err)
+		servertest.AssertNotStalled(t, receive(t, errs))
 	})
 }

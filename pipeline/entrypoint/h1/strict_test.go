@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // uncalled is a handler for requests that never get to one.
@@ -114,7 +113,7 @@ func TestServe_RefusesARequestBehindOneThatItServes(t *testing.T) {
 func TestServe_SaysWhyItRefusesAtDebugAndNothingOfTheFields(t *testing.T) {
 	f := serve(t, uncalled(t))
 	f.talk(t, "GET /secret HTTP/1.1\r\nHost: secret\r\nCookie: secret\x00\r\nAuthorization: secret\r\n\r\n")
-	require.Eventually(t, func() bool { return strings.Contains(f.log.String(), "request refused") }, patience, 1e6)
+	f.log.Await(t, "request refused")
 	assert.Contains(t, f.log.String(), "level=DEBUG")
 	assert.Contains(t, f.log.String(), "status=400")
 	assert.Contains(t, f.log.String(), "client=127.0.0.1:")

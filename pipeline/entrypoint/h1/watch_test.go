@@ -227,11 +227,7 @@ func TestWatch_EndsTheContextOfAConnectionThatWasClosedBeforeAnybodyAsked(t *tes
 		var f *front
 		ended := make(chan error, 1)
 		f = serve(t, func(_ http.ResponseWriter, r *http.Request) {
-			f.mu.Lock()
-			for c := range f.open { // as a shutdown does that cuts requests off
-				_ = c.Close()
-			}
-			f.mu.Unlock()
+			f.listener.Cut()
 			<-r.Context().Done()
 			ended <- r.Context().Err()
 		})

@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // driver is a client that makes as little work as it can: it writes what was made before, and looks at frames' headers only.
@@ -104,29 +105,15 @@ func benchServers(b *testing.B, handler http.HandlerFunc, run func(b *testing.B,
 			d := newDriver(b, f)
 			id := uint32(1)
 			b.ReportAllocs()
-			reportCPU(b, func() {
+			servertest.ReportCPU(b, func() {
 				run(b, d, func() uint32 { id += 2; return id })
 			})
 		})
 	}
 }
 
-// answering answers with so many bytes, in pieces.
-func answering(size, piece int) http.HandlerFunc {
-	content := bytes.Repeat([]byte("x"), piece)
-	length := []string{strconv.Itoa(size)}
-	kind := []string{"text/javascript"}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		header := w.Header()
-		header["Content-Type"], header["Content-Length"] = kind, length
-		for sent := 0; sent < size; sent += piece {
-			_, _ = w.Write(content)
-		}
-	}
-}
-
 func BenchmarkServe_AnswersOneKibibyte(b *testing.B) {
-	benchServers(b, answering(1<<10, 1<<10), func(b *testing.B, d *driver, next func() uint32) {
+	benchServers(b, servertest.Answering(1<<10, 1<<10), func(b *testing.B, d *driver, next func() uint32) {
 		for b.Loop() {
 			d.ask(next(), true)
 			d.await(b, 1)
@@ -136,7 +123,7 @@ func BenchmarkServe_AnswersOneKibibyte(b *testing.B) {
 
 func BenchmarkServe_AnswersAHundredStreamsAtOnce(b *testing.B) {
 	const streams = 100
-	benchServers(b, answering(1<<10, 1<<10), func(b *testing.B, d *driver, next func() uint32) {
+	benchServers(b, servertest.Answering(1<<10, 1<<10), func(b *testing.B, d *driver, next func() uint32) {
 		for b.Loop() {
 			for range streams {
 				d.ask(next(), true)
@@ -147,7 +134,7 @@ func BenchmarkServe_AnswersAHundredStreamsAtOnce(b *testing.B) {
 }
 
 func BenchmarkServe_AnswersOneMebibyte(b *testing.B) {
-	benchServers(b, answering(1<<20, 32<<10), func(b *testing.B, d *driver, next func() uint32) {
+	benchServers(b, servertest.Answering(1<<20, 32<<10), func(b *testing.B, d *driver, next func() uint32) {
 		b.SetBytes(1 << 20)
 		for b.Loop() {
 			d.ask(next(), true)
@@ -177,7 +164,7 @@ func BenchmarkServe_TakesSixteenKibibytes(b *testing.B) {
 
 // A request costs the stream, its header and fields, and what the answer's header is made of; buffers are used again.
 func TestServe_AllocatesLittleForARequest(t *testing.T) {
-	f := serve(t, answering(1<<10, 1<<10), func(f *front) { f.options.Log = quiet() })
+	f := serve(t, servertest.Answering(1<<10, 1<<10), func(f *front) { f.options.Log = quiet() })
 	d := newDriver(t, f)
 	id := uint32(1)
 	ask := func() {

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 func TestBody_IsReadWholeHoweverLongAndInWhateverPieces(t *testing.T) {
@@ -170,15 +171,9 @@ func TestBody_ThatIsNotWantedIsStoppedBehindTheAnswer(t *testing.T) {
 }
 
 func TestBody_GivesTrailersAtItsEnd(t *testing.T) {
-	type fields struct{ before, after http.Header }
-	trailers := make(chan fields, 1)
-	f := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		before := r.Trailer.Clone()
-		assert.NotContains(t, r.Header, "Trailer")
-		_, err := io.Copy(io.Discard, r.Body)
-		assert.NoError(t, err)
-		trailers <- fields{before, r.Trailer}
-	})
+	type fields struct{ announced, came http.Header }
+	requests := make(chan servertest.Request, 1)
+	f := serve(t, func(_ http.ResponseWriter, r *http.Request) { requests <- servertest.ReadRequest(r) })
 	w := f.wire(t)
 	id := uint32(1)
 	for announced, want := range map[string]fields{
@@ -194,7 +189,10 @@ func TestBody_GivesTrailersAtItsEnd(t *testing.T) {
 		w.data(id, false, "hi")
 		w.trailers(id, "x-a", "1", "b", "2", "content-length", "7", "b", "3")
 		w.send()
-		assert.Equal(t, want, receive(t, trailers), announced)
+		got := receive(t, requests)
+		assert.False(t, got.Broken)
+		assert.NotContains(t, got.Header, "Trailer")
+		assert.Equal(t, want, fields{got.Announced, got.Trailer}, announced)
 		w.content(id)
 		id += 2
 	}
@@ -234,13 +232,7 @@ func TestBody_IsEchoedWhileItComes(t *testing.T) {
 }
 
 func TestBody_ThatIsLongerThanAHandlerTakesIsRefusedSuchThatItIsSeen(t *testing.T) {
-	f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, 1000)
-		_, err := io.Copy(io.Discard, r.Body)
-		_, ok := errors.AsType[*http.MaxBytesError](err)
-		assert.True(t, ok)
-		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
-	})
+	f := serve(t, servertest.Limiting(t, 1000))
 	client := f.client(t)
 	for range 3 {
 		response, content := ask(t, client, "POST", f.url("/"), strings.NewReader(strings.Repeat("x", 4<<20)))
@@ -318,9 +310,7 @@ func TestContinue_IsSentOnceWhenTheContentIsWanted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				want(w)
-				content, err := io.ReadAll(r.Body)
-				assert.NoError(t, err)
-				_, _ = w.Write(content)
+				servertest.Echoing(t)(w, r)
 			})
 			w := f.wire(t)
 			w.post(1, "/", "expect", "100-Continue", "content-length", "5")

@@ -49,6 +49,7 @@ type conn struct {
 	busy    int       // handlers whose answer is not complete
 	refused int       // streams, in a row, because handlers of streams that were reset still run
 	resets  resets    // the streams that were reset here
+	allowed allowance // how many more streams the client may have reset
 	idle    time.Time // since when there has been no stream
 	drained drained
 
@@ -176,15 +177,15 @@ func (c *conn) fail(cause error) {
 	c.mu.Unlock()
 }
 
+// failLocked may be called again: what had been read when writing failed may have opened further streams since.
 func (c *conn) failLocked(cause error) {
-	if c.err != nil {
-		return
+	if c.err == nil {
+		c.err = cause
+		_ = c.below.Close()
 	}
-	c.err = cause
 	for _, s := range c.streams {
-		s.fail(cause)
+		s.fail(c.err)
 	}
-	_ = c.below.Close()
 }
 
 // drain tells the client that no more requests are wanted, and has those served that are on their way (section 6.8).

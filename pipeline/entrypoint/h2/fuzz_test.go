@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 	"github.com/tricot-proxy/tricot/pipeline/http1"
 )
 
@@ -34,7 +35,7 @@ type scripted struct {
 }
 
 func newScripted(f *testing.F) *scripted {
-	s := &scripted{tls: selfSigned(f)}
+	s := &scripted{tls: servertest.ServerTLS(f, "h2")}
 	s.Server = NewServer(Options{
 		Handler: s, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Minute, ProgressTimeout: time.Minute,
 		MaxHeaderBytes: 10_000, Log: slog.New(slog.DiscardHandler),
@@ -85,7 +86,7 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // run has a client say something behind its preface, and reads what it gets until the connection ends.
 func (s *scripted) run(t *testing.T, said []byte) {
 	near, far := net.Pipe()
-	client := tls.Client(near, clientTLS())
+	client := tls.Client(near, servertest.ClientTLS("h2"))
 	answers := make(chan error, 1)
 	said = append([]byte(http2.ClientPreface), said...)
 	go func() {

@@ -13,7 +13,8 @@
 //     HTTP/2 its stream is reset; where what they say is no request it is answered with 400, and one that is too large with
 //     431.
 //   - What a client can make it do is bounded: streams, handlers that have not answered (also those of streams that were
-//     reset), the content and fields that wait, and the answers to control frames that the client does not read.
+//     reset), the streams that it resets, or has reset, before they are answered (a thousand at once and 33 in a second), the
+//     content and fields that wait, and the answers to control frames that the client does not read.
 //   - What a handler has written may wait, up to 48 KiB of it, until there is more, the answer is complete, or Flush.
 //   - Nothing is kept for a connection that waits for its next request but its goroutine, a struct and the tables of HPACK:
 //     buffers are taken from a pool when the first byte is there.
@@ -72,8 +73,9 @@ type Gatherer interface {
 // A Server serves connections. It may be used by many goroutines at once.
 type Server struct {
 	options Options
-	linger  time.Duration // lingerTimeout, but in tests
-	grace   time.Duration // lastRequests, but in tests
+	linger  time.Duration    // lingerTimeout, but in tests
+	grace   time.Duration    // lastRequests, but in tests
+	now     func() time.Time // time.Now, but in tests
 	date    exchange.Date
 	workers workers
 	pools   pools
@@ -96,7 +98,7 @@ func NewServer(options Options) *Server {
 	if options.MaxHeaderBytes == 0 {
 		options.MaxHeaderBytes = http.DefaultMaxHeaderBytes
 	}
-	s := &Server{options: options, linger: lingerTimeout, grace: lastRequests, conns: make(map[*conn]struct{})}
+	s := &Server{options: options, linger: lingerTimeout, grace: lastRequests, now: time.Now, conns: make(map[*conn]struct{})}
 	s.pools.init()
 	return s
 }

@@ -171,11 +171,16 @@ func (c *conn) takeReset(h frameHeader) error {
 	case h.stream == 0, c.isIdle(h.stream):
 		return failure(protocolError, "RST_STREAM on a stream that has not begun")
 	}
-	if s := c.streams[h.stream]; s != nil {
-		s.fail(errReset)
-		c.remove(s)
+	s := c.streams[h.stream]
+	if s == nil {
+		return nil
 	}
-	return nil
+	s.fail(errReset)
+	c.remove(s)
+	if s.localClosed {
+		return nil
+	}
+	return c.charge()
 }
 
 func (c *conn) takePing(h frameHeader, payload []byte) error {

@@ -112,7 +112,9 @@ func (c *conn) refuseHead(id uint32, code errorCode, block []byte) error {
 	if c.refused++; c.refused > 4*maxStreams {
 		return failure(enhanceYourCalm, "streams that are reset and asked for again")
 	}
-	return c.refuse(id, code, "too many streams")
+	c.debug("stream refused", slog.String("reason", "too many streams"), slog.Uint64("stream", uint64(id)))
+	c.reset(id, code)
+	return c.outbox.reply()
 }
 
 // discardHead reads a block for the sake of the tables.
@@ -234,6 +236,7 @@ func (s *stream) read(h *head, fields []line, ended bool) {
 	r.Header = makeHeader(fields)
 	s.readTarget(h)
 	s.readHost(h.authority)
+	s.response.mayTrail = len(r.Header["Te"]) > 0 // which can say nothing else (RFC 9113, section 8.2.2)
 	s.readLength(ended)
 	s.readExpect()
 	if !ended {

@@ -12,33 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
-
-// seen is a request as a handler sees it.
-type seen struct {
-	Method, Target, Proto, Host, URL, Path, RawPath, Query string
-	Major, Minor                                           int
-	ForceQuery, Close                                      bool
-	Header, Trailer                                        http.Header
-	Length                                                 int64
-	Encoding                                               []string
-	Content                                                string
-	NoBody, IsTLS                                          bool
-}
-
-func see(r *http.Request) seen {
-	content, err := io.ReadAll(r.Body)
-	if err != nil {
-		content = []byte(err.Error())
-	}
-	return seen{
-		Method: r.Method, Target: r.RequestURI, Proto: r.Proto, Major: r.ProtoMajor, Minor: r.ProtoMinor, Host: r.Host,
-		URL: r.URL.String(), Path: r.URL.Path, RawPath: r.URL.RawPath, Query: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery,
-		Close: r.Close, Header: r.Header, Trailer: r.Trailer, Length: r.ContentLength, Encoding: r.TransferEncoding,
-		Content: string(content), NoBody: r.Body == http.NoBody,
-		IsTLS: r.TLS != nil && r.TLS.HandshakeComplete && r.TLS.NegotiatedProtocol == "h2",
-	}
-}
 
 func TestServe_GivesAHandlerTheRequestAsNetHTTPDoes(t *testing.T) {
 	type request struct {
@@ -71,9 +47,9 @@ func TestServe_GivesAHandlerTheRequestAsNetHTTPDoes(t *testing.T) {
 		"values beyond ASCII":     {method: "GET", path: "/", ends: true, fields: []string{"x-a", "gr\xfc\xdfe", "x-b", "\xc3\xbc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			requests := make(chan seen, 1)
-			handler := func(_ http.ResponseWriter, r *http.Request) { requests <- see(r) }
-			var result []seen
+			requests := make(chan servertest.Request, 1)
+			handler := func(_ http.ResponseWriter, r *http.Request) { requests <- servertest.ReadRequest(r) }
+			var result []servertest.Request
 			for _, f := range []*front{onNetHTTP(t, http.HandlerFunc(handler)), serve(t, handler)} {
 				w := f.wire(t)
 				w.head(1, q.ends, q.method, q.path, q.fields...)
@@ -90,6 +66,7 @@ func TestServe_GivesAHandlerTheRequestAsNetHTTPDoes(t *testing.T) {
 			assert.Equal(t, q.ends, result[1].NoBody, "net/http says so over HTTP/1.1 only")
 			result[0].NoBody = q.ends
 			delete(result[0].Header, "Host") // which net/http leaves there as well
+			assert.True(t, result[1].TLS)
 			assert.Equal(t, result[0], result[1])
 		})
 	}

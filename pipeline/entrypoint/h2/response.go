@@ -21,6 +21,7 @@ type response struct {
 	header http.Header // nil before somebody asks for it
 
 	isHead      bool
+	mayTrail    bool        // the client asks for trailers
 	mayContinue atomic.Bool // the client waits to be asked for the content, and has neither been asked nor answered
 
 	begun   atomic.Bool // the final status is known
@@ -172,7 +173,9 @@ func (w *response) sendContinue() {
 	}
 }
 
-// Write sends content once it fills a frame, or is all that was announced.
+// Write sends content once it fills a frame, or is all that was announced. The end of the stream goes with that, but not to a
+// client that asks for trailers (RFC 9110, section 10.1.4), as gRPC's do: a handler may set some until it returns, without
+// having announced them. Others wait for nothing but the content.
 func (w *response) Write(p []byte) (int, error) {
 	if w.over.Load() {
 		return 0, errOver
@@ -196,7 +199,7 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.isHead {
 		return len(p), w.keepForHead(p)
 	}
-	complete := w.written == w.length && !w.trailing
+	complete := w.written == w.length && !w.trailing && !w.mayTrail
 	if !complete && w.buffered()+len(p) <= len(w.content.bytes) {
 		w.buffer(p)
 		return len(p), nil

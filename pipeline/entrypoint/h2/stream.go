@@ -147,6 +147,9 @@ func (c *conn) refuse(id uint32, code errorCode, reason string) error {
 		s.fail(errMessage)
 		c.remove(s)
 	}
+	if err := c.charge(); err != nil {
+		return err
+	}
 	return c.outbox.reply()
 }
 

@@ -1,9 +1,7 @@
 package h2
 
 import (
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -14,6 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/exchange"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // short is for time-outs that are to pass.
@@ -128,25 +129,8 @@ func stalls(after time.Duration) func(*front) {
 	return func(f *front) { f.options.ProgressTimeout = after }
 }
 
-// assertStalled is about what a handler gets.
-func assertStalled(t *testing.T, err error) {
-	t.Helper()
-	timeout := net.Error(nil)
-	if assert.True(t, errors.As(err, &timeout), "%v", err) {
-		assert.True(t, timeout.Timeout())
-	}
-	assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
-}
-
 func TestProgress_EndsWithAnUploadThatStalls(t *testing.T) {
-	f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(r.Body)
-		assertStalled(t, err)
-		assert.NoError(t, r.Context().Err(), "the client may still be there")
-		_, again := r.Body.Read(make([]byte, 1))
-		assert.Equal(t, err, again)
-		w.WriteHeader(http.StatusRequestTimeout)
-	}, stalls(short))
+	f := serve(t, servertest.Stalled(t, short), stalls(short))
 	w := f.wire(t)
 	w.post(1, "/")
 	w.data(1, false, "half")
@@ -185,7 +169,7 @@ func TestProgress_EndsWithADownloadThatStalls(t *testing.T) {
 			assert.True(t, r.reset)
 			assert.Equal(t, http2.ErrCodeInternal, r.code)
 			for range 2 {
-				assertStalled(t, receive(t, errs))
+				servertest.AssertStalled(t, exchange.StallError{Writing: true, After: short}, receive(t, errs))
 			}
 			requireAtRest(t, f.only(t))
 			w.head(3, true, "HEAD", "/") // the connection is none the worse for it

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // wire is a client that speaks in frames. It is for one goroutine.
@@ -55,12 +57,8 @@ func (r *reply) over() bool { return r.ended || r.reset }
 // dial opens a connection on which nothing has been said.
 func (f *front) dial(t testing.TB) *tls.Conn {
 	t.Helper()
-	below, err := net.Dial("tcp", f.listener.Addr().String())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = below.Close() })
-	require.NoError(t, below.SetDeadline(time.Now().Add(longest)))
-	c := tls.Client(below, clientTLS())
-	require.NoError(t, c.Handshake())
+	c := servertest.Handshake(t, servertest.Dial(t, f.listener.Addr()), servertest.ClientTLS("h2"))
+	require.NoError(t, c.SetDeadline(time.Now().Add(longest)))
 	return c
 }
 

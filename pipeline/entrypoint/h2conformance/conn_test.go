@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // conn is a client's connection that sends any frame, in any order.
@@ -40,19 +42,14 @@ func (s *server) dial(t *testing.T, settings ...http2.Setting) *conn {
 // dialSilent opens a connection for HTTP/2 on which the client has said nothing yet.
 func (s *server) dialSilent(t *testing.T) *conn {
 	t.Helper()
-	inner, err := net.Dial("tcp", s.Addr().String())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = inner.Close() })
-	name := fmt.Sprintf("%d.example.com", s.dialled.Add(1))
+	config := servertest.ClientTLS("h2")
+	config.ServerName = fmt.Sprintf("%d.example.com", s.dialled.Add(1))
 	c := &conn{
 		t:        t,
-		name:     name,
-		tls:      tls.Client(inner, &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: []string{"h2"}}),
+		name:     config.ServerName,
+		tls:      servertest.Handshake(t, servertest.Dial(t, s.Addr()), config),
 		settings: make(map[http2.SettingID]uint32),
 	}
-	require.NoError(t, inner.SetDeadline(time.Now().Add(patience)))
-	require.NoError(t, c.tls.Handshake())
-	require.Equal(t, "h2", c.tls.ConnectionState().NegotiatedProtocol)
 	c.out = bufio.NewWriter(c.tls)
 	c.framer = http2.NewFramer(c.out, c.tls)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

@@ -6,15 +6,8 @@
 package h2conformance
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,13 +17,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/tricot-proxy/tricot/pipeline/entrypoint"
+	"github.com/tricot-proxy/tricot/pipeline/entrypoint/servertest"
 )
 
 // patience is what no test waits for unless it fails; waitStep is how often it looks meanwhile.
 const (
-	patience = 30 * time.Second
-	waitStep = time.Millisecond
+	patience = servertest.Patience
+	waitStep = servertest.Step
 )
 
 // greeting is the body of an answer, and long enough for the cases about windows of a few bytes.
@@ -52,9 +47,10 @@ type server struct {
 
 	dialled atomic.Int64 // connections
 
+	log servertest.Logbook // of what the entrypoint logs at warn and above
+
 	mu    sync.Mutex
 	calls map[string][]*call // by the name that the connection asked for, which each has of its own
-	log   bytes.Buffer
 }
 
 // call is a request that reached the handler.
@@ -69,17 +65,16 @@ type call struct {
 func serve(t *testing.T, change ...func(*entrypoint.Options)) *server {
 	t.Helper()
 	s := &server{released: make(chan struct{}), calls: make(map[string][]*call)}
-	certificate := selfSigned(t)
 	options := entrypoint.Options{
 		Name:              "https",
 		Addr:              "127.0.0.1:0",
 		Handler:           s,
-		TLS:               &tls.Config{Certificates: []tls.Certificate{certificate}},
+		TLS:               servertest.ServerTLS(t),
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       time.Minute,
 		HandshakeTimeout:  time.Minute,
 		ProgressTimeout:   time.Minute,
-		Log:               slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log:               s.log.Logger(slog.LevelWarn),
 	}
 	for _, f := range change {
 		f(&options)
@@ -93,32 +88,9 @@ func serve(t *testing.T, change ...func(*entrypoint.Options)) *server {
 		_ = s.Close()
 		assert.NoError(t, <-served)
 		// Nothing that a client does is worth a warning, let alone a panic.
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		assert.Empty(t, s.log.String())
 	})
 	return s
-}
-
-func selfSigned(t *testing.T) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		DNSNames:     []string{authority},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// Write takes what the entrypoint logs at warn and above.
-func (s *server) Write(line []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.Write(line)
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,13 +1,13 @@
-package h2
+package servertest
 
 import (
 	"syscall"
 	"testing"
 )
 
-// reportCPU adds the processor time of the process, the client's included, which says more than the time that passed where
-// a machine is busy.
-func reportCPU(b *testing.B, run func()) {
+// ReportCPU runs a benchmark and reports the processor time of the process, the client's included, which says more than the
+// time that passed where a machine is busy.
+func ReportCPU(b *testing.B, run func()) {
 	before := cpuTime(b)
 	run()
 	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
