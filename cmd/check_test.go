@@ -82,8 +82,10 @@ func TestRun_WarnsOfVariablesThatSetNothing(t *testing.T) {
 	defer cancel()
 	var log lines
 	ended := make(chan int, 1)
-	go func() { ended <- execute(ctx, nil, []string{"-c", config}, []string{"TRICOT_SITTE=x"}, &log, &log) }()
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "listening") }, 10*time.Second, time.Millisecond)
+	go func() {
+		ended <- execute(ctx, nil, []string{"-c", config, "--admin-bind-addr=127.0.0.1:0"}, []string{"TRICOT_SITTE=x"}, &log, &log)
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "listening") }, 30*time.Second, time.Millisecond)
 	cancel()
 	assert.Zero(t, <-ended)
 	assert.Contains(t, log.String(), `level=WARN msg="no setting has this variable; did you mean TRICOT_SITE?" source="variable TRICOT_SITTE"`)

@@ -30,9 +30,10 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 		hosts = strings.Split(named, ",")
 	}
 	var rates rates
+	now := time.Now() // before the ticker begins, such that the first interval is not a short one
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	for now, revision, first := time.Now(), uint64(0), true; ; first = false {
+	for revision, first := uint64(0), true; ; first = false {
 		if current := s.Revision(); first || current != revision {
 			revision = current
 			stream.send("changed", map[string]uint64{"revision": revision})

@@ -84,6 +84,7 @@ func TestACME_EncryptionKeysMayBeInAFile(t *testing.T) {
 	at.config["certs.encryption_key_file"] = file
 	p := startOnACME(t, ca, at.config, naming(t, "web").service(t, "web", "tricot app.example.com"))
 	p.awaitSigned(ca, "app.example.com")
+	require.Equal(t, 0, p.stop()) // such that no file goes away in between
 	assertSealed(t, at.records(t), 2)
 	assertNoSecret(t, p, encryptionKey(1))
 }

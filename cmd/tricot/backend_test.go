@@ -32,10 +32,17 @@ func naming(t *testing.T, name string) backend {
 	return serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
 }
 
-// refusing gives a backend that nobody listens for.
+// refusing gives a backend that nobody listens for, nor can until the test ends: its address is one end of a connection.
 func refusing(t *testing.T) backend {
 	t.Helper()
-	return backend{freeAddress(t)}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	own := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
+	conn, err := own.DialContext(t.Context(), "tcp", listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return backend{conn.LocalAddr().String()}
 }
 
 // dying starts a backend that answers each request with these bytes and then closes the connection.

@@ -74,6 +74,7 @@ func TestConsul_WhatIsNoneOfTricotsBusinessChangesNothing(t *testing.T) {
 	web, other := naming(t, "web"), naming(t, "other")
 	web.registerOn(t, agent.Client(), "machine", "", "web", "tricot app.test")
 	p.awaitBody(plain, "http://app.test/", "web")
+	p.awaitLog("msg=rule ", "host=app.test") // which is said when the rules serve, after how many have changed
 	before := len(p.logLines("rules changed"))
 
 	other.registerWith(t, agent, "postgres", "primary", "urlprefix-app.test/", "tricots app.test")
@@ -96,6 +97,7 @@ func TestConsul_WhatIsNoneOfTricotsBusinessChangesNothing(t *testing.T) {
 	other.registerOn(t, agent.Client(), "machine", "", "other", "tricot other.test")
 	p.awaitBody(plain, "http://other.test/", "other")
 	assert.Equal(t, "web", get(t, plain, "http://app.test/").body)
+	p.awaitLog("msg=rule ", "host=other.test")
 	assert.Len(t, p.logLines("rules changed"), before+1)
 	for _, alien := range []string{"postgres", "urlprefix", "tricots"} {
 		assert.NotContains(t, p.log(), alien)

@@ -63,6 +63,7 @@ func TestConsul_AwayAtTheStartIsBridgedByTheSnapshotOnDisk(t *testing.T) {
 			trusting := p.client(t, http2)
 			assert.Equal(t, "next", get(t, trusting, "https://next.test/").body)
 			assert.Equal(t, "near", get(t, trusting, "https://app.test/").body)
+			p.awaitLog("certificate issued", "name=next.test ") // which is said when it is served
 			assert.Len(t, p.logLines("certificate issued"), 1, "that of the new name")
 			assert.Len(t, p.logLines(comesBack), 1)
 		})

@@ -40,7 +40,7 @@ func TestEntrypoint_ClosesConnectionsThatSayTooLittle(t *testing.T) {
 			t.Parallel()
 			p := start(t, config{setting: "300ms"}, naming(t, "web").service(t, "web", "tricot app.test"))
 			conn := say(t, p)
-			require.NoError(t, conn.SetReadDeadline(time.Now().Add(5*time.Second)))
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(2*patience)))
 			_, err := io.Copy(io.Discard, conn)
 			assert.NotErrorIs(t, err, os.ErrDeadlineExceeded, "it stays open")
 		})

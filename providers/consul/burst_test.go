@@ -24,7 +24,8 @@ func TestRun_PublishesABurstOfChangesTogether(t *testing.T) {
 	}
 	// Times that do not depend on how busy the machine is; what they are in truth is for the coalescer's own tests.
 	f := follow(t, consul.Options{
-		Client: agent.Client(), Node: agent.NodeName, AllowStale: true, Quiet: time.Second, Latest: time.Minute,
+		Client: agent.Client(), Node: agent.NodeName, AllowStale: true, Quiet: 5 * time.Second, Latest: time.Minute,
+		Patience: time.Minute,
 	})
 	f.until(t, prefix, healthy(50))
 	assert.Equal(t, 1, f.count(), "the first snapshot has all of them")

@@ -192,8 +192,12 @@ func (s *Server) Restart() {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	listener, err := net.Listen("tcp", addr)
-	require.NoError(s.t, err)
+	var listener net.Listener
+	require.Eventually(s.t, func() (ok bool) { // some connection may have the port for its own end meanwhile
+		var err error
+		listener, err = net.Listen("tcp", addr)
+		return err == nil
+	}, 30*time.Second, 5*time.Millisecond, "the address %s is taken", addr)
 	api := &httptest.Server{
 		Listener: listener,
 		Config:   &http.Server{Handler: http.HandlerFunc(s.serve), ErrorLog: log.New(io.Discard, "", 0)},

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -129,7 +128,6 @@ func TestPolicy_HasNothingThatIsNotNeeded(t *testing.T) {
 				return fmt.Errorf("%s", log.String())
 			}},
 		} {
-			begin := time.Now()
 			err := operation.do()
 			refused := false
 			for _, which := range test.refused {
@@ -141,7 +139,7 @@ func TestPolicy_HasNothingThatIsNotNeeded(t *testing.T) {
 			}
 			require.Error(t, err, "%s: %s", name, operation.name)
 			assert.Contains(t, err.Error(), "Consul answered 403: ", name)
-			assert.Less(t, time.Since(begin), 5*time.Second, "%s: %s: it tried what is no use", name, operation.name)
+			assert.NotContains(t, err.Error(), "given up", "%s: %s: it tried what is no use", name, operation.name)
 			if test.token != "" {
 				assert.NotContains(t, err.Error(), test.token)
 			}

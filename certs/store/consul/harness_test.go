@@ -21,7 +21,7 @@ import (
 	"github.com/tricot-proxy/tricot/providers/consul/consultest"
 )
 
-// quick lets sessions end within two seconds, and many clients come from one address.
+// quick allows sessions that end within seconds, and many clients from one address.
 const quick = `
 	session_ttl_min = "1s"
 	limits { http_max_conns_per_client = 2000 }
@@ -30,8 +30,11 @@ const quick = `
 const (
 	// patience is how long a test waits for what has to come.
 	patience = 30 * time.Second
-	// ttl is that of the sessions where a test waits for their end, which comes after one to two of it.
-	ttl = time.Second
+	// ttl is that of the sessions where a test waits for their end, which comes after one to two of it. It is long enough to
+	// be renewed in time on a slow machine.
+	ttl = 3 * time.Second
+	// lasting is that of all others, which no test outlasts.
+	lasting = time.Hour
 )
 
 var shared = consultest.Shared{Options: consultest.Options{HCL: quick}}
@@ -55,8 +58,8 @@ func prefix(t *testing.T) string {
 	return place.(string)
 }
 
-// open opens a handle with a client of its own, as another process would. What o leaves out is set: TTL, and a prefix of the
-// test's own.
+// open opens a handle with a client of its own, as another process would. What o leaves out is set: a TTL that no
+// test outlasts, and a prefix of the test's own.
 func open(t *testing.T, agent *consultest.Agent, o consul.Options) *consul.Store {
 	t.Helper()
 	if o.Client == nil {
@@ -66,7 +69,7 @@ func open(t *testing.T, agent *consultest.Agent, o consul.Options) *consul.Store
 		o.Prefix = prefix(t)
 	}
 	if o.SessionTTL == 0 {
-		o.SessionTTL = ttl
+		o.SessionTTL = lasting
 	}
 	s, err := consul.Open(o)
 	require.NoError(t, err)

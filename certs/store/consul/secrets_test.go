@@ -20,9 +20,12 @@ func TestLog_HasEachExchangeAndNeverAValueOrAToken(t *testing.T) {
 	token := agent.NewToken(policy(t, agent.NodeName))
 	const secret = "-----BEGIN PRIVATE KEY-----"
 	log, logger := newLog(slog.LevelDebug)
-	s := open(t, agent, consul.Options{
-		Client: agent.ClientWith(token), Prefix: "tricot/", Log: logger, Timeout: 300 * time.Millisecond, Wait: 100 * time.Millisecond,
-	})
+	o := consul.Options{
+		Client: agent.ClientWith(token), Prefix: "tricot/", Log: logger, Timeout: patience, Wait: 100 * time.Millisecond,
+	}
+	s := open(t, agent, o)
+	o.Timeout = 300 * time.Millisecond
+	hasty := open(t, agent, o) // for a Consul that does not answer
 	lines := follow(t, s, "certs/")
 	told(t, lines, "")
 	var errs []error
@@ -37,13 +40,14 @@ func TestLog_HasEachExchangeAndNeverAValueOrAToken(t *testing.T) {
 	try(held.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte(secret)}))
 	require.NoError(t, held.Unlock(t.Context()))
 	agent.Pause()
-	try(s.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte(secret), Version: saved.Version}))
-	try(s.Load(t.Context(), "certs/a"))
+	try(hasty.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte(secret), Version: saved.Version}))
+	try(hasty.Load(t.Context(), "certs/a"))
 	agent.Resume()
 	agent.Stop()
-	try(s.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte(secret), Version: saved.Version}))
+	try(hasty.Save(t.Context(), store.Record{Key: "certs/a", Value: []byte(secret), Version: saved.Version}))
 	// Where the pause was long enough to be noticed, it has been said before, and taken back after.
 	eventually(t, func() bool { return log.count(begins) > log.count(ends) }, "it is not said")
+	eventually(t, func() bool { return log.count("connection refused") > 0 }, "Follow does not go on asking")
 
 	text := log.String()
 	for _, err := range errs {
