@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what should happen at once, on a machine that is busy.
-const patience = 15 * time.Second
+const patience = 45 * time.Second
 
 // A config is what stands in the YAML file: values by their whole key, such as "log.level". A nil value takes the key
 // out of the file.

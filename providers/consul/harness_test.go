@@ -30,7 +30,7 @@ var shared consultest.Shared
 func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // patience is how long anything may take that happens at all.
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 // connect makes a client as Tricot does.
 func connect(t testing.TB, c consul.Connection) *api.Client {

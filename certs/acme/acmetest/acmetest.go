@@ -50,8 +50,6 @@ type Options struct {
 	HTTPPort int
 	// HTTP1 leaves HTTP/2 out.
 	HTTP1 bool
-	// Log is told what Pebble does. Nil: nobody is.
-	Log io.Writer
 }
 
 // A Server is an ACME server that runs until its test ends. Its methods may be called by several goroutines, those that
@@ -61,6 +59,7 @@ type Server struct {
 	o        Options
 	id       string
 	dns      string
+	said     tail
 	httpPort int
 	addr     string // host and port of the API
 	caCert   string
@@ -83,6 +82,11 @@ var environment sync.Mutex
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := &Server{t: t, o: o, id: rand.Text(), dns: startDNS(t), tally: newTally()}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Pebble's log ends so:\n%s", s.said.bytes())
+		}
+	})
 	if s.httpPort = o.HTTPPort; s.httpPort == 0 {
 		s.httpPort = s.listenForValidation()
 	}
@@ -134,11 +138,7 @@ func (s *Server) Forget() {
 	for name, lifetime := range s.o.Profiles {
 		profiles[name] = ca.Profile{Description: lifetime.String(), ValidityPeriod: uint64(lifetime / time.Second)}
 	}
-	out := s.o.Log
-	if out == nil {
-		out = io.Discard
-	}
-	logger := log.New(out, "pebble ", log.Lmicroseconds)
+	logger := log.New(&s.said, "", log.Lmicroseconds)
 
 	memory := db.NewMemoryStore()
 	for id, key := range s.o.EAB {

@@ -3,6 +3,7 @@ package acmetest
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
@@ -12,7 +13,10 @@ import (
 func startDNS(t testing.TB) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // Pebble asks over TCP
 	require.NoError(t, err)
-	server := &dns.Server{Listener: listener, Handler: dns.HandlerFunc(resolve)}
+	const patience = 30 * time.Second // on a machine that is busy
+	server := &dns.Server{
+		Listener: listener, Handler: dns.HandlerFunc(resolve), ReadTimeout: patience, WriteTimeout: patience,
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
