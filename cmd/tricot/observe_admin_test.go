@@ -61,7 +61,7 @@ func withoutTable(t *testing.T) config {
 	t.Helper()
 	return observed(config{
 		"providers": []string{"consul"}, "file.path": nil, "node_name": "machine",
-		"consul.host": "http://" + freeAddress(t), "consul.snapshot_path": "none", "consul.token": "a-token-of-consul",
+		"consul.host": "http://" + refusing(t).address, "consul.snapshot_path": "none", "consul.token": "a-token-of-consul",
 	})
 }
 

@@ -200,7 +200,7 @@ func TestStore_ReadsConsistently(t *testing.T) {
 	_, err := s.Load(t.Context(), "certs/a")
 	require.NoError(t, err)
 	held := lock(t, s, "a")
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	_, err = s.Lock(ctx, "a")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
