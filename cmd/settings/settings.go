@@ -119,7 +119,7 @@ type Admin struct {
 
 // Balancing says how often a request is repeated.
 type Balancing struct {
-	Retries int `key:"retries" default:"2" is:"min=0,max=100" usage:"How often a request that a backend failed before the first byte is sent to another one, where it is safe to repeat."`
+	Retries int `key:"retries" default:"2" is:"min=0,max=100" usage:"How often a request that a backend got, and failed before the first byte, is sent to another one, where it is safe."`
 }
 
 // Certs is about certificates. Issuer is "acme" or "local"; Store is "consul" or "dir"; Dir is an absolute path.

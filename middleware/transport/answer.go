@@ -21,7 +21,6 @@ type answer struct {
 	trailer    []string
 	upgrade    []string
 	lasting    bool // the connection may serve another request
-	event      bool // the content is a stream of events
 }
 
 // clear leaves the room.
@@ -74,8 +73,6 @@ func (a *answer) parse(head, method string) error {
 		case "Transfer-Encoding":
 			codings[min(nCodings, 1)] = f.Value
 			nCodings = min(nCodings+1, 2)
-		case "Content-Type":
-			a.event = isEventStream(f.Value)
 		case "Connection":
 			a.connection = append(a.connection, f.Value)
 		case "Trailer":

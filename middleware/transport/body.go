@@ -26,6 +26,7 @@ type requestBody struct {
 	wait     func() bool   // nil unless the client waits to be asked for the body: asks, or says that it is too late
 	finished chan struct{} // nil where wait is
 	intake   *intake       // told what is read over HTTP/2; nil otherwise
+	rescue   *rescue       // for reading over HTTP/2; nil otherwise
 
 	mu        sync.Mutex  // held while a read is interrupted, so that none is once the request is answered
 	interrupt func()      // makes a read that waits for the client return; nil where nobody needs that
@@ -112,16 +113,8 @@ func (b *requestBody) confirmEnd() error {
 	return io.ErrNoProgress
 }
 
-// lend gives the body to net/http for one connection.
+// lend gives the body to net/http for one connection; for a second one as long as nothing has been read for the first.
 func (b *requestBody) lend() *lentBody { return &lentBody{body: b} }
-
-// again gives the body for a second connection, as long as nothing has been read for the first.
-func (b *requestBody) again() (io.ReadCloser, error) {
-	if b.begun.Load() {
-		return nil, errors.New("a part of the body has been sent already")
-	}
-	return b.lend(), nil
-}
 
 // stop makes a read that waits return, unless the request has been answered.
 func (b *requestBody) stop() {

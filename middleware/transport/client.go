@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ type limits struct {
 	head     time.Duration // from the end of the request to the head of the answer
 	invite   time.Duration // to answer "Expect: 100-continue"
 	progress time.Duration // between bytes, of content either way
+	leaving  time.Duration // for the last piece of a body to be written after it was read
 }
 
 const (
@@ -109,13 +109,19 @@ func (x *exchange) ask(s *shelf) error {
 
 // again says whether a failed try on a connection that was used before may be repeated.
 func (x *exchange) again(err error) bool {
-	if x.upload != nil || x.body != nil && x.body.failure() != nil || errors.Is(err, os.ErrDeadlineExceeded) ||
-		x.r.Context().Err() != nil {
+	if x.body.failure() != nil || errors.Is(err, os.ErrDeadlineExceeded) || x.r.Context().Err() != nil {
 		return false
 	}
 	var unsent errNothingSent
-	return errors.As(err, &unsent) ||
-		!x.connection.responded && idempotent(x.r.Method) && (x.held != nil || !x.body.touched())
+	switch {
+	case errors.As(err, &unsent):
+		return true
+	case x.connection.responded, !idempotent(x.r.Method):
+		return false
+	case x.upload != nil:
+		return x.held == nil && x.upload.withdraw()
+	}
+	return x.held != nil || !x.body.touched()
 }
 
 // errNothingSent is why not a byte of a request left.
@@ -141,7 +147,7 @@ func (x *exchange) try(ctx context.Context, now time.Time) error {
 			grace = glance
 		}
 		c.until = time.Now().Add(grace)
-	} else if x.expects {
+	} else if x.expects && x.upload == nil {
 		if err := x.awaitInvitation(now); err != nil {
 			return err
 		}
@@ -166,19 +172,10 @@ func (x *exchange) try(ctx context.Context, now time.Time) error {
 
 // send writes the head and a body that is held, and lets another body follow.
 func (x *exchange) send() error {
-	c, out := x.connection, x.buffers.out
-	n, err := c.Conn.Write(out)
-	if !c.secure && errors.Is(err, os.ErrDeadlineExceeded) { // the haste is over
-		if x.held != nil { // the backend may answer without reading it
-			x.reached = true
-			x.startUpload(bytes.Clone(out[n:]))
-			return nil
-		}
-		c.settle()
-		var more int
-		more, err = c.Write(out[n:])
-		n += more
-	}
+	c := x.connection
+	c.tcp.defers = x.held != nil // the backend may answer without reading it
+	n, err := c.Write(x.buffers.out)
+	c.tcp.defers = false
 	x.reached = x.reached || n > 0
 	switch {
 	case err != nil && n == 0:
@@ -187,8 +184,8 @@ func (x *exchange) send() error {
 		return fmt.Errorf("send the request: %w", err)
 	}
 	switch {
-	case x.body != nil && x.held == nil && !x.expects:
-		x.startUpload(nil)
+	case x.body != nil && x.held == nil && (!x.expects || x.upload != nil), len(c.tcp.deferred) > 0:
+		x.startUpload()
 	case !c.hasty: // it took its time, which is not the answer's
 		c.until = time.Now().Add(x.limits.head)
 	}
@@ -242,15 +239,20 @@ func (x *exchange) invite() {
 	if x.r.ProtoMajor == 1 { // reading does it, too, but beside whatever the handler's goroutine writes
 		x.w.WriteHeader(http.StatusContinue)
 	}
-	x.startUpload(nil)
+	x.startUpload()
 }
 
-func (x *exchange) startUpload(pending []byte) {
+// startUpload sends what is left of the request while the answer is read.
+func (x *exchange) startUpload() {
 	c := x.connection
 	c.settle()
 	c.until = time.Time{} // the upload sets it when it has come to its end
 	c.setReadDeadline(c.until)
-	x.upload = &upload{body: x.body, to: c, pending: pending, limits: x.limits, pools: x.pools, done: make(chan struct{})}
+	if x.upload != nil { // it was begun for another connection
+		x.upload.redirect(c)
+		return
+	}
+	x.upload = &upload{body: x.body, deferred: c.tcp, to: c, limits: x.limits, pools: x.pools, done: make(chan struct{})}
 	go x.upload.run()
 }
 

@@ -62,7 +62,10 @@ func (c *connection) settle() {
 // release says whether the connection outlives the request: not where the client's leaving is just closing it.
 func (c *connection) release() bool {
 	unwatch := c.unwatch
-	c.ctx, c.unwatch, c.hasty = nil, nil, false
+	c.ctx, c.unwatch = nil, nil
+	if c.hasty { // an upload that goes on looks at it, and there is none before the haste is over
+		c.hasty = false
+	}
 	return unwatch == nil || unwatch()
 }
 

@@ -2,16 +2,13 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"hash/maphash"
 	"net"
-	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/tricot-proxy/tricot/pipeline"
 )
 
 // ConnectionOptions are the settings of [Connections]. A zero value stands for the default given with it.
@@ -80,13 +77,16 @@ type Connections struct {
 	shards  [shards]shard
 	open    atomic.Int64
 	opened  atomic.Uint64
-	idle    atomic.Int64
+	idle    atomic.Int64 // of HTTP/1.1
 	closed  atomic.Bool
 
+	sharedIdle atomic.Int64 // of HTTP/2
+
+	sessions tls.ClientSessionCache // by address and name
+
 	mu      sync.Mutex
-	sweeper *time.Timer       // nil while there is nothing to sweep
-	others  []*http.Transport // that have connections of their own
-	reused  uint64            // on shelves that are gone
+	sweeper *time.Timer // nil while there is nothing to sweep
+	reused  uint64      // on shelves that are gone
 }
 
 // ConnectionCounts is what there is, and what there has been.
@@ -102,23 +102,15 @@ func NewConnections(options ConnectionOptions) (*Connections, error) {
 	if err := options.complete(); err != nil {
 		return nil, err
 	}
-	return &Connections{options: options, seed: maphash.MakeSeed()}, nil
+	return &Connections{options: options, seed: maphash.MakeSeed(), sessions: tls.NewLRUClientSessionCache(maxSessions)}, nil
 }
 
 // Retain closes the unused connections to backends for which keep is false, and those in use when their request is over.
 // It is for the moment when a table comes into force. scheme is [pipeline.HTTP], [pipeline.HTTPS] or [pipeline.H2C],
 // address that of a [pipeline.Backend].
 func (cs *Connections) Retain(keep func(scheme, address string) bool) {
-	shared := false
 	for i := range cs.shards {
-		cs.retire(&cs.shards[i], func(s *shelf) bool {
-			gone := !keep(s.key.scheme, s.key.address)
-			shared = shared || gone && s.key.scheme != pipeline.HTTP
-			return gone
-		})
-	}
-	if shared {
-		cs.closeOthers()
+		cs.retire(&cs.shards[i], func(s *shelf) bool { return !keep(s.key.scheme, s.key.address) })
 	}
 }
 
@@ -129,7 +121,6 @@ func (cs *Connections) Close() {
 	for i := range cs.shards {
 		cs.retire(&cs.shards[i], func(*shelf) bool { return true })
 	}
-	cs.closeOthers()
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.sweeper != nil {
@@ -154,22 +145,4 @@ func (cs *Connections) Counts() ConnectionCounts {
 	defer cs.mu.Unlock()
 	counts.Reused += cs.reused
 	return counts
-}
-
-// adopt makes the unused connections of a transport end with the others.
-func (cs *Connections) adopt(t *http.Transport) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.others = append(cs.others, t)
-}
-
-// closeOthers closes connections that net/http keeps. It cannot be told which; those that are still wanted are soon made
-// again.
-func (cs *Connections) closeOthers() {
-	cs.mu.Lock()
-	others := slices.Clone(cs.others)
-	cs.mu.Unlock()
-	for _, t := range others {
-		t.CloseIdleConnections()
-	}
 }

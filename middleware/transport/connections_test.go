@@ -98,7 +98,7 @@ func TestConnections_AreBoundAndGrowOld(t *testing.T) {
 	assert.Zero(t, cs.Counts().Open, "too old to be kept")
 	c, err := cs.fresh(t.Context(), o)
 	require.NoError(t, err)
-	c.born = c.born.Add(-time.Hour)
+	c.born, c.rested = now.Add(-time.Hour), now
 	cs.idle.Add(1)
 	require.True(t, o.push(c, 1))
 	assert.Nil(t, cs.take(o, now), "too old to be used")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline/http1"
@@ -47,19 +46,14 @@ func (x *exchange) stream(a *answer) (trailer http.Header, err error, byClient b
 	case a.length == http1.UntilClose:
 		err, byClient = x.streamPieces(x.buffers.in, x.buffers.in)
 	default:
-		err, byClient = x.streamLength(a.length, a.event)
+		err, byClient = x.streamLength(a.length)
 	}
 	return nil, err, byClient
 }
 
-// streamLength copies content of a known length, which need not reach the client before it is complete unless it is live.
-func (x *exchange) streamLength(left int64, live bool) (err error, byClient bool) {
-	write := func(p []byte) error {
-		if _, err := x.w.Write(p); err != nil || !live {
-			return err
-		}
-		return x.flush()
-	}
+// streamLength copies content of a known length. It reaches the client when the server's buffer is full, and when the
+// backend pauses.
+func (x *exchange) streamLength(left int64) (err error, byClient bool) {
 	in := x.buffers.in
 	if n := min(left, int64(in.Buffered())); n > 0 {
 		piece, _ := in.Peek(int(n))
@@ -68,11 +62,7 @@ func (x *exchange) streamLength(left int64, live bool) (err error, byClient bool
 		if left == 0 {
 			x.leave(x.state.Answered)
 		}
-		if err := write(piece); err != nil {
-			return err, true
-		}
-	} else if live {
-		if err := x.flush(); err != nil {
+		if _, err := x.w.Write(piece); err != nil {
 			return err, true
 		}
 	}
@@ -82,13 +72,13 @@ func (x *exchange) streamLength(left int64, live bool) (err error, byClient bool
 	buf := x.pools.bulk.Get().(*bulk)
 	defer x.pools.bulk.Put(buf)
 	for left > 0 {
-		n, err := x.connection.Read(buf[:min(left, bulkBuffer)])
+		n, err, byClient := x.readPiece(buf[:min(left, bulkBuffer)])
 		left -= int64(n)
 		if left == 0 {
 			x.leave(time.Now())
 		}
 		if n > 0 {
-			if err := write(buf[:n]); err != nil {
+			if _, err := x.w.Write(buf[:n]); err != nil {
 				return err, true
 			}
 		}
@@ -96,7 +86,7 @@ func (x *exchange) streamLength(left int64, live bool) (err error, byClient bool
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return err, false
+			return err, byClient
 		}
 	}
 	return nil, false
@@ -191,11 +181,4 @@ func (x *exchange) flush() error {
 		return err
 	}
 	return nil
-}
-
-// isEventStream says whether each piece of content has to reach the client when it arrives, even where its length is
-// known. Where that is not known, neither is how long it will take, and each piece has to as well.
-func isEventStream(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 }

@@ -19,8 +19,16 @@ const (
 
 // dial opens a connection that is counted, and good for what the key says.
 func (cs *Connections) dial(ctx context.Context, to key, protocols ...string) (*connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, cs.options.ConnectTimeout)
+	limited, cancel := context.WithTimeout(ctx, cs.options.ConnectTimeout)
 	defer cancel()
+	c, err := cs.connect(limited, to, protocols)
+	if isTimeout(err) && ctx.Err() == nil {
+		err = fmt.Errorf("no connection within %s: %w", cs.options.ConnectTimeout, err)
+	}
+	return c, err
+}
+
+func (cs *Connections) connect(ctx context.Context, to key, protocols []string) (*connection, error) {
 	conn, err := cs.options.Dial(ctx, "tcp", to.address)
 	if err != nil {
 		return nil, err
@@ -42,6 +50,7 @@ func (cs *Connections) dial(ctx context.Context, to key, protocols ...string) (*
 		ServerName:         to.name, // crypto/tls leaves an IP address out
 		NextProtos:         protocols,
 		InsecureSkipVerify: true, // what the tag promises
+		ClientSessionCache: sessions{cs.sessions, to},
 	})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		c.cut()

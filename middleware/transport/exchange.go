@@ -42,6 +42,9 @@ type exchange struct {
 // read.
 func (x *exchange) end() {
 	x.body.finish()
+	if x.upload != nil {
+		x.upload.abandon()
+	}
 	x.drop()
 	if x.buffers != nil {
 		x.pools.put(x.buffers)

@@ -5,145 +5,115 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
 )
 
-// http2Client stands on net/http's client, for backends that speak HTTP/2.
+// http2Client speaks HTTP/2 by net/http, on connections of our own.
 type http2Client struct {
-	secure *http.Transport // over TLS, where the backend chooses it
-	plain  *http.Transport // by prior knowledge (RFC 9113, section 3.3)
+	connections *Connections
+	transport   *http.Transport // makes connections of HTTP/2 of those that are dialled; it keeps none
+	grace       time.Duration   // how long others wait for a new one on which the backend has not said what it takes
 }
+
+// dialledKey is for the [net.Conn] that a connection of HTTP/2 is made of.
+type dialledKey struct{}
 
 func newHTTP2Client(o Options) *http2Client {
-	transport := func() *http.Transport {
-		t := &http.Transport{
-			Protocols:              new(http.Protocols),
-			IdleConnTimeout:        o.Connections.options.IdleTimeout,
-			ResponseHeaderTimeout:  o.ResponseHeaderTimeout,
-			ExpectContinueTimeout:  o.ContinueTimeout,
-			MaxResponseHeaderBytes: maxResponseHeader,
-			DisableCompression:     true,
-			// A backend that vanished takes all requests on its one connection with it.
-			HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-		}
-		o.Connections.adopt(t)
-		return t
-	}
-	c := &http2Client{secure: transport(), plain: transport()}
-	c.secure.Protocols.SetHTTP2(true)
-	c.secure.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		to, ok := ctx.Value(destinationKey{}).(*destination)
+	dialled := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, ok := ctx.Value(dialledKey{}).(net.Conn)
 		if !ok {
-			return nil, errors.New("connect over TLS: the request names no backend")
+			return nil, errors.New("speak HTTP/2: nothing has been dialled")
 		}
-		return to.connect(ctx, o.Connections)
+		return conn, nil
 	}
-	c.plain.Protocols.SetUnencryptedHTTP2(true)
-	c.plain.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
-		conn, err := o.Connections.dial(ctx, key{scheme: pipeline.H2C, address: address})
-		if err != nil {
-			return nil, err
-		}
-		return conn.tcp, nil
-	}
+	c := &http2Client{connections: o.Connections, grace: settingsGrace, transport: &http.Transport{
+		Protocols:              new(http.Protocols),
+		DialContext:            dialled,
+		DialTLSContext:         dialled,
+		ResponseHeaderTimeout:  o.ResponseHeaderTimeout,
+		ExpectContinueTimeout:  o.ContinueTimeout,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		DisableCompression:     true,
+		// A backend that vanished takes all requests on its one connection with it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+	}}
+	c.transport.Protocols.SetHTTP2(true)            // over TLS, where the backend chooses it
+	c.transport.Protocols.SetUnencryptedHTTP2(true) // by prior knowledge (RFC 9113, section 3.3)
 	return c
 }
-
-// destination is where a connection over TLS goes. What net/http cannot use of what is found there is kept for the
-// request that it was for.
-type destination struct {
-	shelf *shelf
-
-	mu    sync.Mutex
-	over  bool
-	http1 *connection
-}
-
-type destinationKey struct{}
 
 // errChoseHTTP1 says that the backend would rather speak HTTP/1.1.
 var errChoseHTTP1 = errors.New("the backend chose HTTP/1.1")
 
-func (d *destination) connect(ctx context.Context, cs *Connections) (net.Conn, error) {
-	c, err := cs.dial(ctx, d.shelf.key, protocolHTTP2, protocolHTTP1)
-	if err != nil {
-		return nil, err
-	}
-	if c.protocol() == protocolHTTP2 {
-		return c.Conn, nil
-	}
-	c.shelf = d.shelf
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.over || d.http1 != nil {
-		c.cut()
-	} else {
-		d.http1 = c
-	}
-	return nil, errChoseHTTP1
-}
+const (
+	// maxRefusals is how often a backend may refuse to process a request, as one does that has more streams than it likes.
+	maxRefusals = 4
+	// refusalPause is how long it is left alone after the second refusal, twice that after the third.
+	refusalPause = 100 * time.Millisecond
+)
 
-// take gives the connection over which HTTP/1.1 is to be spoken, nil where there is none. It is called once, when the
-// round trip is over.
-func (d *destination) take() *connection {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.over = true
-	c := d.http1
-	d.http1 = nil
-	return c
-}
-
-// roundTrip sends a request to a backend and gives the head of the answer, whose body the caller closes. The request's
-// target is its RequestURI, byte for byte; the URL is not set. Where the backend speaks HTTP/1.1 only, the error is
-// [errChoseHTTP1] and nothing has been sent; the connection may come with it.
+// roundTrip sends a request to a backend and gives the head of the answer, whose body the caller closes before the attempt.
+// The request's target is its RequestURI, byte for byte; the URL is not set. Where the backend speaks HTTP/1.1 only, the
+// error is [errChoseHTTP1] and nothing has been sent; the connection may come with it.
 //
 // It reports to the attempt as it goes. The request's body may be read for as long as the answer lasts.
+//
+// Where a connection turns out to be closed that was used before, it goes on a new one if nothing has been sent, or if it
+// makes no difference; and where the backend says that it has not processed the request, wherever there is room.
 func (c *http2Client) roundTrip(out *http.Request, s *shelf, a *attempt) (*http.Response, *connection, error) {
-	ctx := httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
-		// It tries again by itself where a connection that it had kept turns out to be closed.
-		GetConn:              func(string) { a.connected.Store(false) },
-		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
-		GotFirstResponseByte: func() { a.responded.Store(true) },
-		Got100Continue:       func() { a.invited.Store(true) },
-		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
-			a.responded.Store(true)
-			return a.inform(status, http.Header(header))
-		},
-		WroteRequest: func(httptrace.WroteRequestInfo) { a.wrote() },
-	})
+	out = out.WithContext(a.trace(out.Context()))
+	scheme := "https"
 	if s.key.scheme == pipeline.H2C {
-		out = out.WithContext(ctx)
-		out.URL = rawURL(url.URL{Scheme: "http", Host: s.key.address}, out.Host, out.RequestURI)
-		response, err := c.plain.RoundTrip(out)
-		return response, nil, err
+		scheme = "http"
 	}
-	to := &destination{shelf: s}
-	out = out.WithContext(context.WithValue(ctx, destinationKey{}, to))
-	out.URL = rawURL(url.URL{Scheme: "https", Host: connectionKey(s.key.address, s.key.name)}, out.Host, out.RequestURI)
-	response, err := c.secure.RoundTrip(out)
-	first := to.take()
-	if first != nil && !errors.Is(err, errChoseHTTP1) { // it found another meanwhile
-		first.cut()
-		first = nil
+	out.URL = rawURL(url.URL{Scheme: scheme, Host: s.key.address}, out.Host, out.RequestURI)
+	begun := time.Now()
+	var since time.Time
+	for refusals := 0; ; {
+		conn, first, err := c.acquire(out.Context(), s, since)
+		if err != nil {
+			return nil, first, err
+		}
+		a.take(conn)
+		response, err := conn.http2.RoundTrip(out)
+		if err == nil {
+			return response, nil, nil
+		}
+		switch {
+		case isMalformed(err):
+			a.spoil()
+			return nil, nil, err
+		case !a.mayRepeat(err):
+			return nil, nil, err
+		case isUnprocessed(err):
+			refusals++
+			if refusals == maxRefusals || refusals > 1 && !pause(out.Context(), refusalPause<<(refusals-2)) {
+				return nil, nil, err
+			}
+			a.sent.Store(false) // as good as
+		case since.IsZero() && conn.born.Before(begun) && a.hasLost(conn):
+			since = time.Now() // the others may be closed just the same
+		default:
+			return nil, nil, err
+		}
+		a.release()
+		if a.body != nil {
+			out.Body = a.body.lend() // the last one is closed
+		}
 	}
-	return response, first, err
 }
 
-// connectionKey stands for both in net/http's pool, which knows connections by the host of their URL: a backend may
-// refuse a request for one name on a connection that asked for another (421, RFC 9110, section 15.5.20). It only has to
-// be a different one for each pair; the dialler gets the pair itself.
-func connectionKey(address, name string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
+// pause says whether the context lasts longer.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
-	return strings.ReplaceAll(name+"/"+host, ":", "~") + ":" + port
 }

@@ -1,7 +1,10 @@
 package transport
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +23,13 @@ type attempt struct {
 	body *requestBody // nil where the request has none
 
 	intake *intake // nil where body is
+	rescue rescue  // for what runs on those goroutines
 
-	connected atomic.Bool // there is a connection, so something of the request may have been sent
+	connections *Connections
+	shelf       *shelf
+	connection  *sharedConnection // nil before there is one, and when it is released
+
+	sent      atomic.Bool // something of the request may have been
 	responded atomic.Bool // something of an answer has arrived
 	invited   atomic.Bool // a 100 (Continue) has
 
@@ -30,12 +38,30 @@ type attempt struct {
 	informational int
 }
 
-func newAttempt(w http.ResponseWriter, r *http.Request, body *requestBody) *attempt {
-	a := &attempt{w: w, r: r, body: body, over: make(chan struct{})}
+func newAttempt(x *exchange, s *shelf) *attempt {
+	a := &attempt{w: x.w, r: x.r, body: x.body, connections: x.connections, shelf: s, over: make(chan struct{})}
+	body, r := x.body, x.r
+	if body != nil {
+		body.rescue = &a.rescue
+	}
 	if body != nil && r.ProtoAtLeast(1, 1) && pipeline.HasToken(r.Header["Expect"], "100-continue") {
 		body.wait, body.finished = a.proceed, make(chan struct{})
 	}
 	return a
+}
+
+// trace makes the round trip report to the attempt.
+func (a *attempt) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders:         func() { a.sent.Store(true) },
+		GotFirstResponseByte: func() { a.responded.Store(true) },
+		Got100Continue:       func() { a.invited.Store(true) },
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			a.responded.Store(true)
+			return a.inform(status, http.Header(header))
+		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { a.wrote() },
+	})
 }
 
 // wrote says that the whole request has been sent, or that no more of it will be on this connection.
@@ -62,9 +88,13 @@ func (a *attempt) ended() bool {
 }
 
 // inform passes a 1xx response on with its fields. The error ends the round trip.
-func (a *attempt) inform(status int, header http.Header) error {
+func (a *attempt) inform(status int, header http.Header) (err error) {
+	defer a.rescue.catch(&err)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if status == http.StatusSwitchingProtocols { // RFC 9113, section 8.6
+		return errSwitchOverHTTP2
+	}
 	a.informational++
 	if a.informational > maxInformational {
 		return errTooManyInformational
@@ -73,6 +103,7 @@ func (a *attempt) inform(status int, header http.Header) error {
 		return nil
 	}
 	removeHopByHop(header)
+	delete(header, "Content-Length") // RFC 9110, section 8.6
 	inform(a.w, a.r, status, header)
 	return nil
 }
@@ -106,7 +137,42 @@ func (a *attempt) answering() bool {
 	return a.responded.Load() && !a.invited.Load() && a.informational == 0
 }
 
+// take notes the connection that the request goes on.
+func (a *attempt) take(c *sharedConnection) { a.connection = c }
+
+// release gives the connection back. The stream must have ended.
+func (a *attempt) release() {
+	if a.connection != nil {
+		a.connections.release(a.shelf, a.connection, time.Now())
+		a.connection = nil
+	}
+}
+
+// spoil makes the connection end with the requests that have it: what the backend has said on it makes no sense.
+func (a *attempt) spoil() {
+	a.responded.Store(true)
+	a.connections.spoil(a.shelf, a.connection)
+}
+
+// mayRepeat says whether a failed round trip may have another, as far as the client and the answer go.
+func (a *attempt) mayRepeat(err error) bool {
+	return !a.responded.Load() && !a.body.touched() && a.body.failure() == nil && !isTimeout(err) && a.r.Context().Err() == nil
+}
+
+// hasLost says whether the round trip failed with its connection, and whether that makes no difference.
+func (a *attempt) hasLost(c *sharedConnection) bool {
+	if !a.sent.Load() {
+		return c.http2.Available() == 0 // it may be about to end, too
+	}
+	return c.http2.Err() != nil && idempotent(a.r.Method)
+}
+
 // failure says what an error of the round trip means. The attempt must have ended.
 func (a *attempt) failure(err error) *pipeline.Failure {
-	return failureOf(err, a.r, a.body, a.connected.Load(), a.responded.Load(), false)
+	responded := a.responded.Load() // may be known before what has been sent is
+	failure := failureOf(err, a.r, a.body, responded || a.sent.Load(), responded, false)
+	if isUnprocessed(err) && a.mayRepeat(err) { // Unsent it is not: refusing is work, too
+		failure.Repeatable = true
+	}
+	return failure
 }

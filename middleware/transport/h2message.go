@@ -3,12 +3,9 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -18,7 +15,9 @@ import (
 func (x *exchange) overHTTP2(s *shelf) {
 	now := time.Now()
 	s.use(now)
-	attempt := newAttempt(x.w, x.r, x.body)
+	attempt := newAttempt(x, s)
+	defer attempt.rescue.rethrow()
+	defer attempt.release()
 	x.state.Sent = now
 	ctx := x.r.Context()
 	if x.body != nil {
@@ -32,6 +31,7 @@ func (x *exchange) overHTTP2(s *shelf) {
 	}
 	response, first, err := x.http2.roundTrip(outgoing(x.r, x.state.Backend, x.body, x.trusted).WithContext(ctx), s, attempt)
 	attempt.end()
+	attempt.rescue.rethrow()
 	switch {
 	case errors.Is(err, errChoseHTTP1):
 		s.http1.Store(true)
@@ -51,6 +51,11 @@ func (x *exchange) overHTTP2(s *shelf) {
 		defer response.Body.Close()
 		if x.intake != nil {
 			x.intake.answered(response.Body)
+		}
+		if err := checkAnswer(response); err != nil {
+			attempt.spoil()
+			x.fail(attempt.failure(err))
+			return
 		}
 		x.answer(response)
 	}
@@ -89,7 +94,7 @@ func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, tru
 		out.Host = backend.Address // every request has one
 	}
 	if body != nil {
-		out.Body, out.GetBody, out.ContentLength, out.Trailer = body.lend(), body.again, r.ContentLength, body.trailers
+		out.Body, out.ContentLength, out.Trailer = body.lend(), r.ContentLength, body.trailers
 	}
 	return out
 }
@@ -98,6 +103,9 @@ func outgoing(r *http.Request, backend *pipeline.Backend, body *requestBody, tru
 func (x *exchange) answer(response *http.Response) {
 	x.state.Answered = time.Now()
 	removeHopByHop(response.Header)
+	if response.StatusCode == http.StatusNoContent {
+		delete(response.Header, "Content-Length") // RFC 9110, section 8.6
+	}
 	header := x.w.Header()
 	add(header, response.Header)
 	if _, ok := header["Content-Type"]; !ok {
@@ -124,9 +132,10 @@ func hasContent(r *http.Request, response *http.Response) bool {
 		response.StatusCode != http.StatusNotModified && response.Body != http.NoBody
 }
 
-// streamBody copies the content, and says whose side failed.
+// streamBody copies the content, and says whose side failed. Where its length is not known, neither is how long it will
+// take, and each piece is flushed.
 func (x *exchange) streamBody(response *http.Response) (err error, byClient bool) {
-	live := response.ContentLength < 0 || isEventStream(response.Header.Get("Content-Type"))
+	live := response.ContentLength < 0
 	if live { // the head may be all that comes for a while
 		if err := x.flush(); err != nil {
 			return err, true
@@ -134,19 +143,9 @@ func (x *exchange) streamBody(response *http.Response) (err error, byClient bool
 	}
 	buf := x.pools.bulk.Get().(*bulk)
 	defer x.pools.bulk.Put(buf)
-	var stalled atomic.Bool
-	watch := time.AfterFunc(x.limits.progress, func() {
-		stalled.Store(true)
-		response.Body.Close() // which ends a read
-	})
-	defer watch.Stop()
+	from := &pauses{from: response.Body, limit: x.limits.progress, live: live, flush: x.flush}
 	for {
-		watch.Reset(x.limits.progress)
-		n, err := response.Body.Read(buf[:])
-		watch.Stop() // the client may take its time
-		if err != nil && stalled.Load() {
-			err = fmt.Errorf("read the answer: nothing has come for %s: %w", x.limits.progress, os.ErrDeadlineExceeded)
-		}
+		n, err, byClient := from.read(buf[:])
 		if n > 0 {
 			if _, err := x.w.Write(buf[:n]); err != nil {
 				return err, true
@@ -157,11 +156,11 @@ func (x *exchange) streamBody(response *http.Response) (err error, byClient bool
 				}
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && !byClient {
 			return nil, false
 		}
 		if err != nil {
-			return err, false
+			return err, byClient
 		}
 	}
 }

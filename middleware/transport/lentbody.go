@@ -10,7 +10,8 @@ type lentBody struct {
 	reading, closed atomic.Bool
 }
 
-func (l *lentBody) Read(p []byte) (int, error) {
+func (l *lentBody) Read(p []byte) (n int, err error) {
+	defer l.body.rescue.catch(&err)
 	l.reading.Store(true)
 	defer l.reading.Store(false)
 	if l.closed.Load() { // one of the two sees the other
@@ -24,7 +25,8 @@ func (l *lentBody) Read(p []byte) (int, error) {
 	return l.body.Read(p)
 }
 
-func (l *lentBody) Close() error {
+func (l *lentBody) Close() (err error) {
+	defer l.body.rescue.catch(&err)
 	l.closed.Store(true)
 	if l.reading.Load() {
 		l.body.stop()

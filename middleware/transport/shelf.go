@@ -21,6 +21,8 @@ type shelf struct {
 	key   key
 	http1 atomic.Bool // over TLS: HTTP/1.1 is known to be what the backend chooses
 
+	shared row // over HTTP/2, whether idle or not
+
 	mu     sync.Mutex
 	idle   []*connection
 	reused uint64
@@ -171,6 +173,7 @@ func (cs *Connections) retire(sh *shard, leave func(*shelf) bool) {
 		for _, c := range idle {
 			c.cut()
 		}
+		cs.retireRow(&s.shared)
 		cs.mu.Lock()
 		cs.reused += reused
 		cs.mu.Unlock()

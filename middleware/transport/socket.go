@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -21,11 +22,23 @@ type socket struct {
 	limit    time.Duration // writing ends when nothing has been taken for so long; 0: never
 	deadline time.Time     // of writing, as it is set
 	slow     func()        // called when a write takes longer than the deadline that it found; nil: nobody cares
+
+	// What a write that defers has not got rid of by its deadline is kept, and counts as written. So the goroutine that
+	// writes is free for the answer, and another one sees to the rest; TLS knows nothing of it, and can go on.
+	defers   bool
+	mu       sync.Mutex // held while something is written, for TLS writes when it reads, too
+	deferred []byte
 }
 
 // Write goes on for as long as the other side takes something now and then. It may last a quarter longer than it should,
 // and no deadline is moved before one has passed.
 func (s *socket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.deferred) > 0 { // which comes first
+		s.deferred = append(s.deferred, p...)
+		return len(p), nil
+	}
 	n, err := s.Conn.Write(p)
 	if s.limit == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
@@ -33,6 +46,29 @@ func (s *socket) Write(p []byte) (int, error) {
 	if s.slow != nil {
 		s.slow()
 	}
+	if s.defers {
+		s.deferred = append(s.deferred, p[n:]...)
+		return len(p), nil
+	}
+	return s.persist(p, n)
+}
+
+// writeDeferred writes what has been kept.
+func (s *socket) writeDeferred() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.deferred
+	s.deferred = nil
+	if len(p) == 0 {
+		return nil
+	}
+	_, err := s.persist(p, 0)
+	return err
+}
+
+// persist goes on with a write of p of which n bytes have been taken.
+func (s *socket) persist(p []byte, n int) (int, error) {
+	err := os.ErrDeadlineExceeded
 	for taken := time.Now(); ; {
 		now := time.Now()
 		if now.Sub(taken) >= s.limit {

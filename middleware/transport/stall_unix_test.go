@@ -192,25 +192,6 @@ func TestTransport_NoticesThatAClientLeavesWhileASecureBackendTakesNothing(t *te
 	assert.Equal(t, pipeline.StatusClientLeft, front.state(t).Failure.Status)
 }
 
-func TestTransport_GivesTheAnswerOfASecureBackendThatDoesNotRead(t *testing.T) {
-	t.Parallel()
-	backend := newDeafBackend(t, pipeline.HTTPS, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nunread")
-	for _, length := range []int64{maxHeld, 1 << 20} {
-		front := newFront(t, backend, setting{options: Options{
-			ProgressTimeout: 3 * time.Second,
-			Connections:     newConnections(t, ConnectionOptions{Dial: dialSmall}),
-		}})
-		r := incoming(0)
-		r.Method, r.ContentLength, r.Body = "POST", length, io.NopCloser(io.LimitReader(zeros{}, length))
-		w := newRecorded()
-		front.Config.Handler.ServeHTTP(w, r)
-		assert.Equal(t, http.StatusOK, w.status)
-		assert.Equal(t, "unread", w.body.String())
-		assert.Nil(t, front.state(t).Failure)
-		assert.Zero(t, front.connections.Counts().Idle)
-	}
-}
-
 func TestTransport_EndsAnAnswerToAnUploadThatTheBackendDoesNotTake(t *testing.T) {
 	const pace = 10 * time.Millisecond // an answer that goes on is no reason to wait
 	pieces := func(c *wire) {

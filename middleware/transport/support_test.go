@@ -57,6 +57,7 @@ func newFront(t *testing.T, backend *pipeline.Backend, set setting) *front {
 	stage, err := New(set.options)
 	require.NoError(t, err)
 	handler := stage(nil)
+	handler.(*proxy).limits.leaving = patience
 	if set.around != nil {
 		handler = set.around(handler)
 	}

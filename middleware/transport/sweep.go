@@ -32,6 +32,7 @@ func (cs *Connections) sweep() {
 		leave := false
 		for _, s := range sh.all() {
 			cs.sweepShelf(s, now)
+			cs.sweepRow(&s.shared, now)
 			leave = s.abandon(now, cs.options.IdleTimeout+cs.pace()) || leave
 		}
 		if leave {
@@ -81,7 +82,7 @@ func (cs *Connections) sweepShelf(s *shelf, now time.Time) {
 func (s *shelf) abandon(now time.Time, patience time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone = s.gone || len(s.idle) == 0 && now.Sub(s.used) > patience
+	s.gone = s.gone || len(s.idle) == 0 && now.Sub(s.used) > patience && s.shared.empty()
 	return s.gone
 }
 

@@ -10,13 +10,14 @@
 //   - Hop-by-hop fields end here, both ways (section 7.6.1): Connection and, of an answer, what it names (of a request,
 //     [pipeline.Enter] has seen to that before the stages add theirs), Keep-Alive, Proxy-*, TE but for "trailers",
 //     Transfer-Encoding, Upgrade unless it is one. Trailers are kept both ways (section 6.5).
-//   - Bodies are streamed, both at the same time where a backend answers early; only one that says that it is short (64
-//     KiB) is read first as a whole. A response without a known length, and text/event-stream, is flushed with each piece
-//     that arrives. Nothing is compressed, unpacked, or guessed.
+//   - Bodies are streamed, both at the same time where a backend answers early, whatever it has taken by then;
+//     only one that says that it is short (64 KiB) is read first as a whole. What has arrived of a response reaches the
+//     client no later than when the backend pauses. Nothing is compressed, unpacked, or guessed.
 //   - Informational responses are passed on (section 15.2), 100 only to a client that waits for it, whose body is not
 //     read before (section 10.1.1).
 //   - An upgrade over HTTP/1.1 (section 7.8) becomes a tunnel that ends with the first side that goes; each side's end
 //     of sending is passed on before. "h2c" is not one: it would carry requests past the rules (RFC 9113, section 3.1).
+//     A connection that has a SyscallConn is read through that.
 //   - CONNECT is for forward proxies and gets a 501.
 //   - X-Forwarded-For, -Proto and -Host say who asked; see [Options] for whose word counts. Of a peer that is not
 //     trusted, Forwarded (RFC 7239), X-Real-Ip, X-Forwarded-Port and X-Forwarded-Server are dropped, as are these names
@@ -24,18 +25,25 @@
 //
 // HTTP/1.1 (RFC 9112) is spoken by the stage itself: the handler's goroutine writes the request to a connection and reads
 // the answer off it; [Connections] keeps those that are idle. One is used again only when request and answer have come to
-// their ends, and nothing has been said on it since. Where it turns out to be closed, a request of which nothing was sent,
-// or which is idempotent and whose body is still there, goes out once more on a new one. What package http1 refuses, a
-// switch that nobody asked for, a head without end and too many 1xx make a 502, and end the connection. A request whose
-// client leaves ends with its connection; that is not looked for in the first tenth of a second.
+// their ends, and nothing has been said on it since. Where it turns out to be closed, a request of which nothing was
+// sent, or which is idempotent and whose body is still there as a whole, goes out once more on a new one. What package
+// http1 refuses, a switch that nobody asked for, a head without end and too many 1xx make a 502, and end the connection.
+// A request whose client leaves ends with its connection; that is not looked for in the first tenth of a second.
 //
-// A request holds two buffers of 4 KiB and a short body while it waits, and no more than 72 KiB while the answer's
-// content flows, 32 KiB more while a long body does. An idle connection holds none, and a client that reads the last of
-// its answer slowly keeps no connection. An upgraded one holds 1 KiB for each direction, and 32 KiB while much flows.
+// A request holds two buffers of 4 KiB and a short body while it waits, that twice where the backend takes it slowly, and
+// no more than 72 KiB while the answer's content flows, 32 KiB more while a long body does. An idle connection holds none,
+// and a client that reads the last of its answer slowly keeps no connection. An upgraded one holds none while nothing
+// comes, and 32 KiB for each direction in which something does.
 //
 // Backends with the scheme [pipeline.HTTPS] get HTTP/2 where they ask for it, and whatever certificate they show is
-// taken. They are asked for by the name that the client asked for (SNI). Those with [pipeline.H2C] get HTTP/2 without TLS
-// (RFC 9113, section 3.3). HTTP/2 is net/http's.
+// taken. They are asked for by the name that the client asked for (SNI), and their TLS sessions are resumed. Those with
+// [pipeline.H2C] get HTTP/2 without TLS (RFC 9113, section 3.3).
+//
+// HTTP/2 is net/http's, on connections that are kept by the same rules, which many requests share. It is held to what
+// HTTP/1.1 is: a status or a length that is none, a second length, a transfer coding and a switch of protocols make a 502
+// besides what net/http refuses. The connection then gets no further request, and ends with those that it has. Where one
+// turns out to be closed that was used before, an idempotent request of whose body nothing was read goes out once more on a
+// new one; what the backend says that it has not processed (RFC 9113, section 8.7) does so whatever its method.
 //
 // A backend that cannot be reached or gives no valid answer is a 502, one that is too slow a 504, each with a line in the
 // log that names it and the cause; a request that HTTP/1.1 cannot carry (a space in the target) is a 400. Where
@@ -126,7 +134,7 @@ func New(options Options) (func(next http.Handler) http.Handler, error) {
 		connections: options.Connections,
 		http2:       newHTTP2Client(options),
 		pools:       newPools(),
-		limits:      limits{options.ResponseHeaderTimeout, options.ContinueTimeout, options.ProgressTimeout},
+		limits:      limits{options.ResponseHeaderTimeout, options.ContinueTimeout, options.ProgressTimeout, leaving},
 		trusted:     trusted,
 		log:         options.Log,
 	}

@@ -152,22 +152,26 @@ func TestTransport_EndsAnUpgradeWithEitherSide(t *testing.T) {
 	})
 }
 
+// overdue gives connections whose deadlines have passed.
+type overdue struct{ http.ResponseWriter }
+
+func (o overdue) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(o.ResponseWriter).Hijack()
+	if err == nil {
+		err = conn.SetDeadline(time.Unix(1, 0))
+	}
+	return conn, buffered, err
+}
+
 func TestTransport_OutlivesTheServersTimeouts(t *testing.T) {
-	release := make(chan struct{})
-	front := newFront(t, newRawBackend(t, func(c *wire) {
-		if c.head() != "" {
-			c.send(upgradeAnswer)
-			<-release
-			c.send("late")
-		}
-	}), setting{server: func(s *httptest.Server) {
-		s.Config.WriteTimeout, s.Config.ReadTimeout = 100*time.Millisecond, 100*time.Millisecond
+	front := newFront(t, newEchoingBackend(t), setting{around: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(overdue{w}, r) })
 	}})
 	c := front.connect(t)
 	c.send(upgradeRequest)
 	require.Contains(t, c.head(), "101")
-	time.AfterFunc(200*time.Millisecond, func() { close(release) })
-	assert.Equal(t, "late", c.rest())
+	c.send("late")
+	assert.Equal(t, "late", c.exactly(4))
 }
 
 func TestTransport_RefusesAnUpgradeThatWasNotAskedFor(t *testing.T) {

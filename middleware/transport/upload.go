@@ -14,28 +14,29 @@ import (
 // leaving is how long the last piece of a body may take to be written after it was read.
 const leaving = 10 * time.Millisecond
 
-// An upload sends a request's body in a goroutine of its own, while the handler's reads the answer. It outlives the
-// exchange where it waits for a client that sends no more; the server ends that when the handler has returned.
+// An upload sends a request's body, or what is left of it, in a goroutine of its own, while the handler's reads the
+// answer. It outlives the exchange where it waits for a client that sends no more; the server ends that when the handler
+// has returned.
 type upload struct {
-	body    *requestBody
-	to      *connection
-	pending []byte // goes before the body
-	limits  limits
-	pools   *pools
-	done    chan struct{}
+	body     *requestBody
+	deferred *socket // what it has kept goes before the body
+	limits   limits
+	pools    *pools
+	done     chan struct{}
+	bound    bool // no other connection can be the body's any more
 
 	mu    sync.Mutex
-	err   error // why the backend got no more
-	ended bool  // without one
-	head  bool  // the answer's is there
+	to    *connection   // nil while it is withdrawn; does not change when bound
+	moved chan struct{} // closed when it is no longer; nil where it is not
+	taken bool          // of the body, something or its end
+	err   error         // why the backend got no more
+	ended bool          // without one
+	head  bool          // the answer's is there
 }
 
 func (u *upload) run() {
 	defer close(u.done)
-	err := u.write(u.pending)
-	if err == nil {
-		err = u.send()
-	}
+	err := u.send()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.err, u.ended = err, err == nil
@@ -51,6 +52,9 @@ func (u *upload) run() {
 }
 
 func (u *upload) send() error {
+	if err := u.deferred.writeDeferred(); err != nil {
+		return fmt.Errorf("send the request: %w", err)
+	}
 	if u.body.ended() {
 		return nil
 	}
@@ -60,7 +64,7 @@ func (u *upload) send() error {
 		return u.sendChunks(buf[:])
 	}
 	for left := u.body.length; left > 0; {
-		n, err := u.body.Read(buf[:min(left, bulkBuffer)])
+		n, err := u.read(buf[:min(left, bulkBuffer)])
 		left -= int64(n)
 		if err := u.write(buf[:n]); err != nil {
 			return err
@@ -80,7 +84,7 @@ func (u *upload) send() error {
 func (u *upload) sendChunks(buf []byte) error {
 	const before, after = len("ffff\r\n"), len("\r\n")
 	for {
-		n, err := u.body.Read(buf[before : len(buf)-after])
+		n, err := u.read(buf[before : len(buf)-after])
 		begin, end := before, before
 		if n > 0 {
 			var line [before]byte
@@ -119,6 +123,57 @@ func (u *upload) appendEnd(to []byte) []byte {
 	return append(to, "\r\n"...)
 }
 
+// read reads from the body. What comes first goes to the connection that the upload has then.
+func (u *upload) read(p []byte) (int, error) {
+	n, err := u.body.Read(p)
+	if u.bound {
+		return n, err
+	}
+	u.mu.Lock()
+	u.taken = true
+	moved := u.moved
+	u.mu.Unlock()
+	if moved != nil {
+		<-moved
+	}
+	u.bound = true
+	if u.to == nil {
+		return 0, errFinished
+	}
+	return n, err
+}
+
+// withdraw takes the connection away, before anything of the body has been read for it. It is false where that is too late.
+// Otherwise redirect or abandon has to follow.
+func (u *upload) withdraw() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.taken {
+		return false
+	}
+	u.to, u.moved = nil, make(chan struct{})
+	return true
+}
+
+// redirect gives another connection in place of the one that was withdrawn.
+func (u *upload) redirect(to *connection) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.to = to
+	close(u.moved)
+	u.moved = nil
+}
+
+// abandon says that there will be no other connection, where one was withdrawn.
+func (u *upload) abandon() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.moved != nil {
+		close(u.moved)
+		u.moved = nil
+	}
+}
+
 func (u *upload) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -148,7 +203,7 @@ func (u *upload) whole() bool {
 	if u.body.ended() { // and the last piece may just be leaving
 		select {
 		case <-u.done:
-		case <-time.After(leaving):
+		case <-time.After(u.limits.leaving):
 		}
 	}
 	u.mu.Lock()
