@@ -3,12 +3,8 @@ package route
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/tricot-proxy/tricot/pipeline"
 	"github.com/tricot-proxy/tricot/providers"
@@ -97,68 +93,4 @@ func BenchmarkFind_HostWithAHundredPaths(b *testing.B) {
 		tags = append(tags, fmt.Sprintf("tricot a.com/service%d", n))
 	}
 	benchmarkFind(b, compile(b, Location{}, instance("a", tags...)), "/service7/x", func() string { return "a.com" })
-}
-
-// Requests come while the services change again and again: ns/op is a swap, slowest-ms what the slowest request in the
-// meantime had to wait for its look-up and over-5ms how many took longer than that, as it would be on a connection: the
-// scheduler's share is in it. So a machine that is busy otherwise shows more. "at rest" is the same without a change: ns/op
-// is 500 look-ups; and "collecting" without a change while the garbage collector runs again and again.
-func BenchmarkRouter_100000RulesUnderLoad(b *testing.B) {
-	one, other := large(), large()[1:]
-	elsewhere := []Location{{Node: "n1"}, {Node: "n2"}}
-	for _, c := range []struct {
-		name string
-		op   func(router *Router, n int, passed <-chan struct{})
-	}{
-		{"at rest", func(_ *Router, _ int, passed <-chan struct{}) { <-passed }},
-		{"collecting", func(*Router, int, <-chan struct{}) { runtime.GC() }},
-		{"one instance changing", func(router *Router, n int, _ <-chan struct{}) {
-			router.Apply([][]providers.Instance{one, other}[n%2])
-		}},
-		{"all changing", func(router *Router, n int, _ <-chan struct{}) { router.Locate(elsewhere[n%2]) }},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			router := NewRouter(Options{})
-			router.Apply(one)
-			stop, passed := make(chan struct{}), make(chan struct{}, 1)
-			var requests sync.WaitGroup
-			var all, late, slowest atomic.Int64
-			for range 4 * runtime.GOMAXPROCS(0) {
-				requests.Go(func() {
-					pick := busy()
-					for next := range time.Tick(time.Millisecond) {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						if router.Table().Find(largeHost(1+pick()%49_999), "/api/v1/users") == nil {
-							b.Error("no route")
-							return
-						}
-						took := int64(time.Since(next))
-						if all.Add(1)%500 == 0 {
-							select {
-							case passed <- struct{}{}:
-							default: // nobody waits
-							}
-						}
-						if took > int64(5*time.Millisecond) {
-							late.Add(1)
-						}
-						for was := slowest.Load(); took > was && !slowest.CompareAndSwap(was, took); was = slowest.Load() {
-						}
-					}
-				})
-			}
-			b.ReportAllocs()
-			for n := 1; b.Loop(); n++ {
-				c.op(router, n, passed)
-			}
-			close(stop)
-			requests.Wait()
-			b.ReportMetric(float64(slowest.Load())/1e6, "slowest-ms")
-			b.ReportMetric(float64(late.Load())/float64(all.Load()), "over-5ms/request")
-		})
-	}
 }
