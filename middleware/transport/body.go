@@ -26,7 +26,7 @@ type requestBody struct {
 	wait     func() bool   // nil unless the client waits to be asked for the body: asks, or says that it is too late
 	finished chan struct{} // nil where wait is
 	intake   *intake       // told what is read over HTTP/2; nil otherwise
-	rescue   *rescue       // for reading over HTTP/2; nil otherwise
+	rescue   *rescue       // for reading by another goroutine; nil otherwise
 
 	mu        sync.Mutex  // held while a read is interrupted, so that none is once the request is answered
 	interrupt func()      // makes a read that waits for the client return; nil where nobody needs that
@@ -65,7 +65,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		}
 		b.begun.Store(true)
 	}
-	n, err := b.from.Read(p)
+	n, err := b.pull(p)
 	switch {
 	case err == nil:
 	case b.stopped.Load():
@@ -79,6 +79,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.fail(err)
 	}
 	return n, err
+}
+
+func (b *requestBody) pull(p []byte) (n int, err error) {
+	if b.rescue != nil {
+		defer b.rescue.catch(&err)
+	}
+	return b.from.Read(p)
 }
 
 func (b *requestBody) takeTrailers() {

@@ -253,6 +253,7 @@ func (x *exchange) startUpload() {
 		return
 	}
 	x.upload = &upload{body: x.body, deferred: c.tcp, to: c, limits: x.limits, pools: x.pools, done: make(chan struct{})}
+	x.body.rescue = &x.upload.rescue
 	go x.upload.run()
 }
 

@@ -39,11 +39,12 @@ type exchange struct {
 }
 
 // end gives back what was borrowed for the exchange, and the exchange itself. What it still has of a connection is half
-// read.
+// read. Where reading the body has panicked, it panics in its place.
 func (x *exchange) end() {
 	x.body.finish()
 	if x.upload != nil {
 		x.upload.abandon()
+		defer x.upload.rescue.rethrow()
 	}
 	x.drop()
 	if x.buffers != nil {

@@ -10,8 +10,8 @@ import (
 
 var errPanicked = errors.New("a stage before this one panicked")
 
-// A rescue is for what net/http calls on goroutines of its own: a panic there would end the process, since nobody recovers
-// it. It is kept for the handler's goroutine, where it ends the request. The zero value is ready; on a nil one a panic
+// A rescue is for what runs on other goroutines than the handler's, net/http's or an upload's: a panic there would end the
+// process, since nobody recovers it. It is kept for the handler's goroutine, where it ends the request. The zero value is ready; on a nil one a panic
 // becomes an error only.
 type rescue struct{ value atomic.Pointer[any] }
 

@@ -23,6 +23,7 @@ type upload struct {
 	limits   limits
 	pools    *pools
 	done     chan struct{}
+	rescue   rescue
 	bound    bool // no other connection can be the body's any more
 
 	mu    sync.Mutex
