@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"io"
+	standard "log"
 	"log/slog"
 
 	"github.com/tricot-proxy/tricot/pipeline"
@@ -17,6 +18,13 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// takeStandardLog makes lines at debug of what libraries say through package log: net/http does of backends that break the
+// rules of HTTP/2.
+func takeStandardLog(log *slog.Logger) {
+	standard.SetFlags(0)
+	standard.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 }
 
 // nameTrace has slog say TRACE for the level that it would call DEBUG-4.

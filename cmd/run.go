@@ -18,6 +18,7 @@ func (p *program) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	log := newLogger(p.stderr, s.Log.Format, s.Log.Level)
+	takeStandardLog(log)
 	for _, odd := range s.Warnings() {
 		log.Warn(odd.Reason, "source", odd.Source)
 	}

@@ -115,6 +115,7 @@ func TestStrict_OutlivesOddBackendsOfHTTP2(t *testing.T) {
 		"/transfer-coding":   {{":status", "200", "transfer-encoding", "chunked"}},
 		"/nul":               {{":status", "200", "x-odd", "a\x00b"}},
 		"/crlf":              {{":status", "200", "x-odd", "a\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK"}},
+		"/content-first":     {},
 		"/endless-head":      {append([]string{":status", "200"}, slices.Repeat([]string{"x-odd", strings.Repeat("a", 1000)}, 100)...)},
 	}
 	odds := speakingHTTP2(t, func(to *h2Stream, path string) {
@@ -147,6 +148,9 @@ func TestStrict_OutlivesOddBackendsOfHTTP2(t *testing.T) {
 			answersInTurn(t, p, heads)
 		}
 		assert.NotContains(t, p.log(), "panic")
+		for line := range strings.Lines(p.log()) {
+			assert.True(t, strings.HasPrefix(line, "time="), line)
+		}
 	})
 }
 
