@@ -64,6 +64,10 @@ type Server struct {
 	addr     string // host and port of the API
 	caCert   string
 
+	// turn is taken by one request at a time. Of two, Pebble has one look through all authorizations with its store locked,
+	// and the other look into the store with an authorization locked: they may wait for each other.
+	turn sync.Mutex
+
 	mu      sync.Mutex
 	api     *httptest.Server // nil: stopped
 	pebble  http.Handler

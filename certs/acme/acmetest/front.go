@@ -154,11 +154,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.misbehave(w, r, f)
 		return
 	}
-	s.mu.Lock()
-	pebble := s.pebble
-	s.mu.Unlock()
-	answer := httptest.NewRecorder()
-	pebble.ServeHTTP(answer, r)
+	answer := s.ask(r)
 	s.learn(e, name, payload, answer)
 	if e == Finalize && answer.Code == http.StatusOK {
 		s.awaitReplacement(r.URL.Path)
@@ -169,6 +165,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes())
+}
+
+// ask has Pebble answer a request when it is its turn.
+func (s *Server) ask(r *http.Request) *httptest.ResponseRecorder {
+	s.mu.Lock()
+	pebble := s.pebble
+	s.mu.Unlock()
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	answer := httptest.NewRecorder()
+	pebble.ServeHTTP(answer, r)
+	return answer
 }
 
 // note counts a request and gives the name that it is about, "" where there is none.
