@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// speaking starts a backend that runs speak on each connection with the head of each request, until that is false.
-func speaking(t *testing.T, speak func(conn net.Conn, head string) bool) backend {
+// accepting starts a backend that runs serve with each connection, which is closed after it.
+func accepting(t *testing.T, serve func(conn net.Conn)) backend {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -31,28 +31,36 @@ func speaking(t *testing.T, speak func(conn net.Conn, head string) bool) backend
 			}
 			all.Go(func() {
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(2 * patience))
-				for from := bufio.NewReader(conn); ; {
-					var head strings.Builder
-					for !strings.HasSuffix(head.String(), "\r\n\r\n") {
-						line, err := from.ReadString('\n')
-						if err != nil {
-							return
-						}
-						head.WriteString(line)
-					}
-					if !speak(conn, head.String()) {
-						_ = conn.(*net.TCPConn).CloseWrite()
-						_, _ = io.Copy(io.Discard, from)
-						return
-					}
-				}
+				serve(conn)
 			})
 		}
 	})
 	t.Cleanup(all.Wait)
 	t.Cleanup(func() { _ = listener.Close() })
 	return backend{listener.Addr().String()}
+}
+
+// speaking starts a backend that runs speak on each connection with the head of each request, until that is false.
+func speaking(t *testing.T, speak func(conn net.Conn, head string) bool) backend {
+	t.Helper()
+	return accepting(t, func(conn net.Conn) {
+		_ = conn.SetDeadline(time.Now().Add(2 * patience))
+		for from := bufio.NewReader(conn); ; {
+			var head strings.Builder
+			for !strings.HasSuffix(head.String(), "\r\n\r\n") {
+				line, err := from.ReadString('\n')
+				if err != nil {
+					return
+				}
+				head.WriteString(line)
+			}
+			if !speak(conn, head.String()) {
+				_ = conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(io.Discard, from)
+				return
+			}
+		}
+	})
 }
 
 // After each odd answer the same client connection, or another one, asks for a path of its own, and must get the answer

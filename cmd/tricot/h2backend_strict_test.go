@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,51 +21,36 @@ import (
 // speakingHTTP2 starts a backend that speaks HTTP/2 without TLS and answers each request by answer, frame by frame.
 func speakingHTTP2(t *testing.T, answer func(to *h2Stream, path string)) backend {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	var all sync.WaitGroup
-	all.Go(func() {
+	return accepting(t, func(conn net.Conn) {
+		_ = conn.SetDeadline(time.Now().Add(4 * patience))
+		if _, err := io.CopyN(io.Discard, conn, int64(len(h2.ClientPreface))); err != nil {
+			return
+		}
+		framer := h2.NewFramer(conn, conn)
+		framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		to := &h2Stream{framer: framer}
+		to.fields = hpack.NewEncoder(&to.block)
+		_ = framer.WriteSettings()
 		for {
-			conn, err := listener.Accept()
+			frame, err := framer.ReadFrame()
 			if err != nil {
 				return
 			}
-			all.Go(func() {
-				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(4 * patience))
-				if _, err := io.CopyN(io.Discard, conn, int64(len(h2.ClientPreface))); err != nil {
-					return
+			switch frame := frame.(type) {
+			case *h2.SettingsFrame:
+				if !frame.IsAck() {
+					_ = framer.WriteSettingsAck()
 				}
-				framer := h2.NewFramer(conn, conn)
-				framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-				to := &h2Stream{framer: framer}
-				to.fields = hpack.NewEncoder(&to.block)
-				_ = framer.WriteSettings()
-				for {
-					frame, err := framer.ReadFrame()
-					if err != nil {
-						return
-					}
-					switch frame := frame.(type) {
-					case *h2.SettingsFrame:
-						if !frame.IsAck() {
-							_ = framer.WriteSettingsAck()
-						}
-					case *h2.PingFrame:
-						if !frame.IsAck() {
-							_ = framer.WritePing(true, frame.Data)
-						}
-					case *h2.MetaHeadersFrame:
-						to.id = frame.StreamID
-						answer(to, frame.PseudoValue("path"))
-					}
+			case *h2.PingFrame:
+				if !frame.IsAck() {
+					_ = framer.WritePing(true, frame.Data)
 				}
-			})
+			case *h2.MetaHeadersFrame:
+				to.id = frame.StreamID
+				answer(to, frame.PseudoValue("path"))
+			}
 		}
 	})
-	t.Cleanup(all.Wait)
-	t.Cleanup(func() { _ = listener.Close() })
-	return backend{listener.Addr().String()}
 }
 
 // h2Stream is where an answer goes.
